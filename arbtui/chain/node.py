@@ -1,0 +1,181 @@
+"""A node's answers as typed values. Every field of an answer is checked before it is believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from arbtui.chain.rpc import JsonRpc, data, field, hash32, quantity
+from arbtui.domain import BlockRef
+from arbtui.errors import MalformedAnswer
+from arbtui.units import Address, Wei, parse_address
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    address: Address
+    topics: tuple[str, ...]
+    data: bytes
+    block_number: int
+    tx_hash: str
+    log_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    tx_hash: str
+    block_number: int
+    block_hash: str
+    success: bool
+    gas_used: int
+    effective_gas_price: Wei
+    l1_fee: Wei
+    logs: tuple[Log, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """Outcome of one transaction on top of a block, by eth_simulateV1."""
+
+    success: bool
+    gas_used: int
+    return_data: bytes
+    error: str
+    logs: tuple[Log, ...]
+
+
+class Node:
+    """Typed reads and the one send, over a JsonRpc endpoint."""
+
+    def __init__(self, rpc: JsonRpc) -> None:
+        self.rpc = rpc
+
+    @property
+    def where(self) -> str:
+        return self.rpc.where
+
+    async def chain_id(self) -> int:
+        return quantity(await self.rpc.call("eth_chainId"), "eth_chainId")
+
+    async def block(self, number: int | str = "latest") -> BlockRef:
+        """A block by number, hash or tag. Raises MalformedAnswer where the node has none."""
+        by_hash = isinstance(number, str) and number.startswith("0x") and len(number) == 66
+        method = "eth_getBlockByHash" if by_hash else "eth_getBlockByNumber"
+        answer = await self.rpc.call(method, [hex(number) if isinstance(number, int) else number, False])
+        return _block(answer, f"block {number}")
+
+    async def call_at(self, target: Address, payload: bytes, block: BlockRef) -> bytes:
+        """eth_call at one block hash (EIP-1898), so that a reorganisation cannot mix two blocks."""
+        answer = await self.rpc.call(
+            "eth_call", [{"to": target, "data": "0x" + payload.hex()}, {"blockHash": block.hash}]
+        )
+        return data(answer, "eth_call")
+
+    async def code(self, address: Address) -> bytes:
+        return data(await self.rpc.call("eth_getCode", [address, "latest"]), "eth_getCode")
+
+    async def balance(self, address: Address, block: int | str = "latest") -> Wei:
+        tag = hex(block) if isinstance(block, int) else block
+        return Wei(quantity(await self.rpc.call("eth_getBalance", [address, tag]), "eth_getBalance"))
+
+    async def nonce(self, address: Address, tag: str = "latest") -> int:
+        answer = await self.rpc.call("eth_getTransactionCount", [address, tag])
+        return quantity(answer, "eth_getTransactionCount")
+
+    async def receipt(self, tx_hash: str) -> Receipt | None:
+        """None where the node knows no receipt for this hash (yet)."""
+        answer = await self.rpc.call("eth_getTransactionReceipt", [tx_hash])
+        return None if answer is None else _receipt(answer, tx_hash)
+
+    async def knows(self, tx_hash: str) -> bool:
+        """Whether the node has the transaction, pending or mined."""
+        return await self.rpc.call("eth_getTransactionByHash", [tx_hash]) is not None
+
+    async def send_raw(self, raw: bytes) -> str:
+        """Hand signed bytes over, once; the hash the node answers."""
+        return hash32(
+            await self.rpc.call("eth_sendRawTransaction", ["0x" + raw.hex()]), "eth_sendRawTransaction"
+        )
+
+    async def logs(self, block: BlockRef, addresses: list[Address]) -> tuple[Log, ...]:
+        """Logs of `addresses` in one block, in order."""
+        answer = await self.rpc.call("eth_getLogs", [{"blockHash": block.hash, "address": addresses}])
+        if not isinstance(answer, list):
+            raise MalformedAnswer("eth_getLogs: no list")
+        return tuple(_log(item, "eth_getLogs") for item in answer)
+
+    async def simulate(self, transaction: dict[str, Any], block: BlockRef) -> Simulated:
+        """`transaction` as the next block would run it after `block`."""
+        answer = await self.rpc.call(
+            "eth_simulateV1",
+            [
+                {"blockStateCalls": [{"calls": [transaction]}], "validation": False},
+                # Not by hash: geth takes a hash here, anvil 1.7.1 only a number.
+                hex(block.number),
+            ],
+        )
+        try:
+            (result,) = answer[0]["calls"]
+        except (TypeError, KeyError, IndexError, ValueError) as error:
+            raise MalformedAnswer("eth_simulateV1: not one call of one block") from error
+        error_field = result.get("error") or {}
+        message = str(error_field.get("message", ""))
+        revert = error_field.get("data")
+        raw_logs = result.get("logs") or []
+        return Simulated(
+            success=quantity(field(result, "status", "eth_simulateV1"), "eth_simulateV1 status") == 1,
+            gas_used=quantity(field(result, "gasUsed", "eth_simulateV1"), "eth_simulateV1 gasUsed"),
+            return_data=data(revert if isinstance(revert, str) else result.get("returnData", "0x"), "returnData"),
+            error=message,
+            logs=tuple(_log(item, "eth_simulateV1", simulated=True) for item in raw_logs),
+        )
+
+
+def _block(answer: Any, what: str) -> BlockRef:
+    if answer is None:
+        raise MalformedAnswer(f"{what}: the node has no such block")
+    return BlockRef(
+        number=quantity(field(answer, "number", what), what),
+        hash=hash32(field(answer, "hash", what), what),
+        parent_hash=hash32(field(answer, "parentHash", what), what),
+        timestamp=quantity(field(answer, "timestamp", what), what),
+        base_fee_per_gas=Wei(quantity(answer.get("baseFeePerGas", "0x0"), what)),
+        gas_used=quantity(field(answer, "gasUsed", what), what),
+        gas_limit=quantity(field(answer, "gasLimit", what), what),
+    )
+
+
+def _log(item: Any, what: str, simulated: bool = False) -> Log:
+    topics = field(item, "topics", what)
+    if not isinstance(topics, list):
+        raise MalformedAnswer(f"{what}: topics are no list")
+    return Log(
+        address=parse_address(field(item, "address", what)),
+        topics=tuple(hash32(topic, what) for topic in topics),
+        data=data(field(item, "data", what), what),
+        block_number=0 if simulated else quantity(field(item, "blockNumber", what), what),
+        tx_hash="" if simulated else hash32(field(item, "transactionHash", what), what),
+        log_index=0 if simulated else quantity(field(item, "logIndex", what), what),
+    )
+
+
+def _receipt(item: Any, tx_hash: str) -> Receipt:
+    what = f"receipt of {tx_hash}"
+    if hash32(field(item, "transactionHash", what), what) != tx_hash.lower():
+        raise MalformedAnswer(f"{what}: the receipt of another transaction")
+    status = quantity(field(item, "status", what), what)
+    if status not in (0, 1):
+        raise MalformedAnswer(f"{what}: status {status}")
+    logs = field(item, "logs", what)
+    if not isinstance(logs, list):
+        raise MalformedAnswer(f"{what}: logs are no list")
+    return Receipt(
+        tx_hash=tx_hash.lower(),
+        block_number=quantity(field(item, "blockNumber", what), what),
+        block_hash=hash32(field(item, "blockHash", what), what),
+        success=status == 1,
+        gas_used=quantity(field(item, "gasUsed", what), what),
+        effective_gas_price=Wei(quantity(field(item, "effectiveGasPrice", what), what)),
+        l1_fee=Wei(quantity(item.get("l1Fee", "0x0"), what)),
+        logs=tuple(_log(log, what) for log in logs),
+    )

@@ -1,0 +1,51 @@
+"""Frozen values that every room speaks of; no behaviour beyond what follows from their own fields."""
+
+from arbtui.domain.calls import BlockRef, Call, CallResult
+from arbtui.domain.checks import CheckResult
+from arbtui.domain.execution import (
+    ALLOWED_MOVES,
+    FINAL_STATUSES,
+    Attempt,
+    AttemptKind,
+    Delivery,
+    ExecutionStatus,
+    may_move,
+)
+from arbtui.domain.gas import FeeLadder, FeeStep
+from arbtui.domain.loans import LENDER_CODES, LenderId, LoanQuote
+from arbtui.domain.market import ForeignTrade, Hop, HopAmount, Opportunity, Path, PoolKind, Token
+from arbtui.domain.settlement import Delta, Settlement
+from arbtui.domain.tickets import ConversionRate, Decision, DecisionKind, Stage, Ticket
+
+__all__ = [
+    "ALLOWED_MOVES",
+    "FINAL_STATUSES",
+    "LENDER_CODES",
+    "Attempt",
+    "AttemptKind",
+    "BlockRef",
+    "Call",
+    "CallResult",
+    "CheckResult",
+    "ConversionRate",
+    "Decision",
+    "DecisionKind",
+    "Delivery",
+    "Delta",
+    "ExecutionStatus",
+    "FeeLadder",
+    "FeeStep",
+    "ForeignTrade",
+    "Hop",
+    "HopAmount",
+    "LenderId",
+    "LoanQuote",
+    "Opportunity",
+    "Path",
+    "PoolKind",
+    "Settlement",
+    "Stage",
+    "Ticket",
+    "Token",
+    "may_move",
+]

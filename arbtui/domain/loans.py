@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from arbtui.domain.market import Token
+
+
+class LenderId(StrEnum):
+    AAVE_V2 = "aave_v2"
+    AAVE_V3 = "aave_v3"
+    BALANCER_V2 = "balancer_v2"
+    MAKER = "maker"
+    OWN = "own"
+
+
+#: The executor contract's `Plan.lender`.
+LENDER_CODES: dict[LenderId, int] = {
+    LenderId.OWN: 0,
+    LenderId.AAVE_V2: 1,
+    LenderId.AAVE_V3: 2,
+    LenderId.BALANCER_V2: 3,
+    LenderId.MAKER: 4,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoanQuote:
+    """One lender's answer for one token and amount at one block.
+
+    `available` is a figure whenever the contract answered. `fee`, `gas_cost` and `total_cost` are base units of
+    `token`, rounded against us, and None where they cannot be computed. `reason` is a code from
+    `arbtui.lenders.reasons` where not usable; `detail` a sentence that says what was read.
+    """
+
+    lender: LenderId
+    protocol: str
+    version: str
+    token: Token
+    amount: int
+    block: int
+    usable: bool
+    reason: str | None
+    detail: str
+    available: int | None
+    fee: int | None
+    gas_overhead: int
+    gas_overhead_source: str
+    gas_cost: int | None
+    total_cost: int | None
