@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from arbtui.abi import decode, encode_call
 from arbtui.chain.node import Node
+from arbtui.chain.policy import MULTICALL3
 from arbtui.domain import BlockRef, Call, CallResult
 from arbtui.errors import MalformedAnswer
 from arbtui.units import Address
 
-MULTICALL3 = Address("0xcA11bde05977b3631167028862bE2a173976CA11")
 _AGGREGATE3 = "aggregate3((address,bool,bytes)[])"
 
 

@@ -2,46 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from arbtui.chain.rpc import JsonRpc, data, field, hash32, quantity
-from arbtui.domain import BlockRef
-from arbtui.errors import MalformedAnswer
+from arbtui.domain import BlockRef, Log, Receipt, Simulated
+from arbtui.errors import MalformedAnswer, NodeError
 from arbtui.units import Address, Wei, parse_address
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    address: Address
-    topics: tuple[str, ...]
-    data: bytes
-    block_number: int
-    tx_hash: str
-    log_index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    tx_hash: str
-    block_number: int
-    block_hash: str
-    success: bool
-    gas_used: int
-    effective_gas_price: Wei
-    l1_fee: Wei
-    logs: tuple[Log, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Simulated:
-    """Outcome of one transaction on top of a block, by eth_simulateV1."""
-
-    success: bool
-    gas_used: int
-    return_data: bytes
-    error: str
-    logs: tuple[Log, ...]
 
 
 class Node:
@@ -97,6 +63,23 @@ class Node:
             await self.rpc.call("eth_sendRawTransaction", ["0x" + raw.hex()]), "eth_sendRawTransaction"
         )
 
+    async def fee_history(self, blocks: int = 10) -> tuple[Wei, list[int]]:
+        """The next block's base fee, and each recent block's median tip (0 where it was empty), in wei."""
+        answer = await self.rpc.call("eth_feeHistory", [hex(blocks), "latest", [50]])
+        base_fees = field(answer, "baseFeePerGas", "eth_feeHistory")
+        rewards = answer.get("reward") or []
+        if not isinstance(base_fees, list) or not base_fees or not isinstance(rewards, list):
+            raise MalformedAnswer("eth_feeHistory: no list of base fees")
+        tips = [quantity(row[0], "eth_feeHistory reward") for row in rewards if isinstance(row, list) and row]
+        return Wei(quantity(base_fees[-1], "eth_feeHistory baseFeePerGas")), tips
+
+    async def is_development_node(self) -> bool:
+        """Whether the node answers anvil's own `anvil_nodeInfo`."""
+        try:
+            return isinstance(await self.rpc.call("anvil_nodeInfo"), dict)
+        except NodeError:
+            return False
+
     async def logs(self, block: BlockRef, addresses: list[Address]) -> tuple[Log, ...]:
         """Logs of `addresses` in one block, in order."""
         answer = await self.rpc.call("eth_getLogs", [{"blockHash": block.hash, "address": addresses}])
@@ -125,7 +108,9 @@ class Node:
         return Simulated(
             success=quantity(field(result, "status", "eth_simulateV1"), "eth_simulateV1 status") == 1,
             gas_used=quantity(field(result, "gasUsed", "eth_simulateV1"), "eth_simulateV1 gasUsed"),
-            return_data=data(revert if isinstance(revert, str) else result.get("returnData", "0x"), "returnData"),
+            return_data=data(
+                revert if isinstance(revert, str) else result.get("returnData", "0x"), "returnData"
+            ),
             error=message,
             logs=tuple(_log(item, "eth_simulateV1", simulated=True) for item in raw_logs),
         )

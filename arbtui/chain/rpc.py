@@ -89,7 +89,9 @@ class JsonRpc:
                 self._url, data=body, headers={"Content-Type": "application/json"}, allow_redirects=False
             ) as response:
                 raw = await response.content.read(MAX_ANSWER_BYTES + 1)
-                while len(raw) <= MAX_ANSWER_BYTES and (more := await response.content.read(MAX_ANSWER_BYTES)):
+                while len(raw) <= MAX_ANSWER_BYTES and (
+                    more := await response.content.read(MAX_ANSWER_BYTES)
+                ):
                     raw += more
                 if len(raw) > MAX_ANSWER_BYTES:
                     self._malformed(method, f"more than {MAX_ANSWER_BYTES} bytes", response.status)
@@ -180,5 +182,3 @@ def field(item: Any, key: str, what: str) -> Any:
     if not isinstance(item, dict) or key not in item:
         raise MalformedAnswer(f"{what}: {key} is missing")
     return item[key]
-
-

@@ -14,13 +14,15 @@ from arbtui.domain.execution import (
 from arbtui.domain.gas import FeeLadder, FeeStep
 from arbtui.domain.loans import LENDER_CODES, LenderId, LoanQuote
 from arbtui.domain.market import ForeignTrade, Hop, HopAmount, Opportunity, Path, PoolKind, Token
-from arbtui.domain.settlement import Delta, Settlement
+from arbtui.domain.receipts import Log, Receipt, Simulated
+from arbtui.domain.settlement import NATIVE, Delta, Settlement
 from arbtui.domain.tickets import ConversionRate, Decision, DecisionKind, Stage, Ticket
 
 __all__ = [
     "ALLOWED_MOVES",
     "FINAL_STATUSES",
     "LENDER_CODES",
+    "NATIVE",
     "Attempt",
     "AttemptKind",
     "BlockRef",
@@ -40,10 +42,13 @@ __all__ = [
     "HopAmount",
     "LenderId",
     "LoanQuote",
+    "Log",
     "Opportunity",
     "Path",
     "PoolKind",
+    "Receipt",
     "Settlement",
+    "Simulated",
     "Stage",
     "Ticket",
     "Token",

@@ -1,0 +1,40 @@
+"""From an approved ticket to a settlement: calldata, fees, nonces, receipts. Ports say what the world must offer."""
+
+from arbtui.execution.calldata import decode_execute, encode_execute
+from arbtui.execution.executor import GasOptimizedExecutor, LadderExhausted, climb
+from arbtui.execution.nonces import next_nonce
+from arbtui.execution.ports import (
+    Clock,
+    Intent,
+    Journal,
+    OpenExecution,
+    Sender,
+    Sighting,
+    SignedTx,
+    Signer,
+    UnsignedTx,
+)
+from arbtui.execution.reverts import explain_revert
+from arbtui.execution.settlement import differences, settle, transfer_deltas
+
+__all__ = [
+    "Clock",
+    "GasOptimizedExecutor",
+    "Intent",
+    "Journal",
+    "LadderExhausted",
+    "OpenExecution",
+    "Sender",
+    "Sighting",
+    "SignedTx",
+    "Signer",
+    "UnsignedTx",
+    "climb",
+    "decode_execute",
+    "differences",
+    "encode_execute",
+    "explain_revert",
+    "next_nonce",
+    "settle",
+    "transfer_deltas",
+]

@@ -240,7 +240,10 @@ contract Executor is
         uint256 owed = delta > 0 ? uint256(delta) : 0;
         uint256 expected = _tload(SWAP_AMOUNT);
         require(owed == expected, WrongSwapInput(msg.sender, owed, expected));
-        address(uint160(_tload(SWAP_TOKEN))).send(msg.sender, owed);
+        address token = address(uint160(_tload(SWAP_TOKEN)));
+        _tstore(SWAP_TOKEN, 0);
+        _tstore(SWAP_AMOUNT, 0);
+        token.send(msg.sender, owed);
     }
 
     /// Marks the ticket before anything else is called, so that it stays used whatever the run calls.
@@ -349,6 +352,9 @@ contract Executor is
         bytes32 expected = bytes32(_tload(AWAITED_DATA));
         bytes32 actual = keccak256(data);
         require(actual == expected, DataChanged(expected, actual));
+        _tstore(AWAITED_ASSET, 0);
+        _tstore(AWAITED_AMOUNT, 0);
+        _tstore(AWAITED_DATA, 0);
         _tstore(LOAN_FEE, fee);
         _trade(abi.decode(data, (Run)), amount, fee);
     }
@@ -365,7 +371,6 @@ contract Executor is
             amount = hops[i].kind == V2
                 ? _swapV2(i, hops[i], amount, recipient)
                 : _swapV3(i, hops[i], run.tokens[i], amount, recipient);
-            require(amount != 0, NoOutput(i, hops[i].pool));
         }
         uint256 gain = amount > amountIn ? amount - amountIn : 0;
         uint256 profit = gain > fee ? gain - fee : 0;
@@ -382,6 +387,7 @@ contract Executor is
         if (!hop.zeroForOne) (reserveIn, reserveOut) = (reserveOut, reserveIn);
         uint256 charged = amount * (PPM - hop.feePpm);
         out = charged * reserveOut / (reserveIn * PPM + charged);
+        require(out != 0, NoOutput(index, hop.pool));
         (uint256 out0, uint256 out1) = hop.zeroForOne ? (uint256(0), out) : (out, uint256(0));
         IUniswapV2Pair(hop.pool).swap(out0, out1, recipient, "");
     }
@@ -406,6 +412,7 @@ contract Executor is
         unchecked {
             out = delta < 0 ? uint256(-delta) : 0;
         }
+        require(out != 0, NoOutput(index, hop.pool));
     }
 
     /// Proves by balances what the run earned, pays it out, and proves that nothing else changed.

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import json
+
+from arbtui.abi import keccak
+from arbtui.domain import FeeLadder, LenderId
+from arbtui.units import Address
+
+
+def new_ticket_id(run_id: str, opportunity_id: str, sequence: int) -> str:
+    """32 bytes as 0x text; also the contract's ticket, which it executes at most once."""
+    return "0x" + keccak(f"{run_id}|{opportunity_id}|{sequence}".encode()).hex()
+
+
+def digest_of(
+    *,
+    chain_id: int,
+    wallet: Address,
+    executor: Address,
+    calldata: bytes,
+    lender: LenderId,
+    ladder: FeeLadder,
+    gas_limit: int,
+    min_profit: int,
+    last_block: int,
+) -> str:
+    """Digest of everything that is approved: who sends which bytes where, at what most, until when."""
+    bound = {
+        "calldata": "0x" + keccak(calldata).hex(),
+        "chain_id": chain_id,
+        "executor": executor,
+        "fees": [[step.max_fee_per_gas, step.max_priority_fee_per_gas] for step in ladder.steps],
+        "gas_limit": gas_limit,
+        "last_block": last_block,
+        "lender": str(lender),
+        "min_profit": str(min_profit),
+        "wallet": wallet,
+    }
+    return "0x" + keccak(json.dumps(bound, sort_keys=True, separators=(",", ":")).encode()).hex()

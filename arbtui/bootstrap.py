@@ -1,0 +1,334 @@
+"""The only place where parts are put together."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from arbtui import __version__
+from arbtui.abi import decode_address, encode_call
+from arbtui.approval import ApproveMode, require_stage
+from arbtui.chain import JsonRpc, Node, aggregate, is_local_chain, read_pools
+from arbtui.chain.reader import read
+from arbtui.config import Config, PoolEntry
+from arbtui.domain import BlockRef, Call, CallResult, ConversionRate, LoanQuote, PoolKind, Stage, Token
+from arbtui.engine import Decider, Engine, Sending, SettlementTerms, SystemClock
+from arbtui.engine.deciding import read_fees
+from arbtui.errors import ArbtuiError, MalformedAnswer, StoreError, WrongChain
+from arbtui.lenders import FlashLoanManager, GasView, build_lenders, cheapest
+from arbtui.market.pool import Pool
+from arbtui.market.state import MarketState
+from arbtui.market.uniswap_v2 import UniswapV2Pool
+from arbtui.market.uniswap_v3 import UniswapV3Pool
+from arbtui.search import Finder
+from arbtui.signer import DevSigner
+from arbtui.store import RunInfo, SqliteJournal, Store, StoreLock, WalletLock, library_version, open_store
+from arbtui.store.database import family_of
+from arbtui.units import Address, Ppm, parse_address
+from arbtui.validation import OpportunityValidator
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing `doctor` looked at."""
+
+    check: str
+    ok: bool
+    detail: str
+
+
+class Desk:
+    """A configuration with its node: the reading side of every command."""
+
+    def __init__(self, config: Config, node: Node) -> None:
+        self.config = config
+        self.node = node
+        self.tokens = config.token_map()
+        self.wrapped_native = self.tokens[config.chain.wrapped_native]
+        self.manager = FlashLoanManager(
+            build_lenders(config.lenders, config.wallet.executor), self.read, self._now
+        )
+        self._pools = {entry.address: unread_pool(entry) for entry in config.pools}
+        self._state: MarketState | None = None
+
+    async def read(self, calls: Sequence[Call], block: BlockRef) -> list[CallResult]:
+        return await read(self.node, calls, block, self.config.chain.multicall)
+
+    async def market(self, block: BlockRef | None = None) -> MarketState:
+        """The configured pools at `block`, the newest one by default."""
+        block = block or await self.node.block()
+        pools = await read_pools(self.node, self._pools, block, self.config.chain.multicall)
+        return MarketState(block, self.tokens, pools)
+
+    async def quotes(
+        self, amount: int, token: Token
+    ) -> tuple[BlockRef, tuple[LoanQuote, ...], LoanQuote | None]:
+        """Every lender's quote at the newest block, and the cheapest."""
+        block, gas = await self._now(token)
+        found = await self.manager.quote_all(amount, token, block, gas)
+        return block, found, cheapest(found)
+
+    async def _now(self, token: Token) -> tuple[BlockRef, GasView]:
+        state = await self.market()
+        fees = await read_fees(self.node, self.config.gas)
+        return state.block, GasView(fees.price, state.conversion(token, self.wrapped_native), {})
+
+    async def local(self) -> bool:
+        url = self.config.chain.rpc_url.get_secret_value()
+        return await is_local_chain(self.node, url, self.config.chain.chain_id)
+
+    async def require_chain(self) -> None:
+        """Raise WrongChain unless the node is of the configured chain."""
+        seen = await self.node.chain_id()
+        if seen != self.config.chain.chain_id:
+            raise WrongChain(
+                f"{self.node.where} is chain {seen}, but chain.chain_id says {self.config.chain.chain_id}; "
+                "correct chain.rpc_url or chain.chain_id"
+            )
+
+    async def examine(self) -> list[Finding]:
+        """Code behind every configured address, the executor's roles, gas money. Needs the right chain."""
+        config = self.config
+        wanted: list[tuple[str, Address]] = [
+            ("chain.multicall", config.chain.multicall),
+            ("wallet.executor", config.wallet.executor),
+        ]
+        for name in ("aave_v2", "aave_v3", "balancer_v2", "maker"):
+            lender = getattr(config.lenders, name)
+            if lender is not None and lender.enabled:
+                wanted.append((f"lenders.{name}.address", lender.address))
+        wanted += [(f"tokens {entry.symbol}", entry.address) for entry in config.tokens]
+        wanted += [(f"pools {entry.dex}", entry.address) for entry in config.pools]
+        findings = []
+        for name, address in wanted:
+            size = len(await self.node.code(address))
+            detail = f"{address}: {size} bytes of code" if size else f"{address}: nothing is deployed there"
+            findings.append(Finding(name, size > 0, detail))
+        if all(finding.ok for finding in findings):
+            findings += await self._roles()
+        balance = await self.node.balance(config.wallet.address)
+        findings.append(
+            Finding("gas money", balance > 0, f"{config.wallet.address} holds {balance} wei for gas")
+        )
+        return findings
+
+    async def _roles(self) -> list[Finding]:
+        wallet = self.config.wallet
+        calls = [
+            Call(wallet.executor, encode_call("operator()"), "Executor.operator"),
+            Call(wallet.executor, encode_call("treasury()"), "Executor.treasury"),
+        ]
+        block = await self.node.block()
+        answers = await aggregate(self.node, calls, block, self.config.chain.multicall)
+        findings = []
+        for call, answer, key in zip(calls, answers, ("address", "treasury"), strict=True):
+            meant: Address = getattr(wallet, key)
+            if not answer.success or len(answer.data) != 32:
+                findings.append(Finding(call.what, False, f"{wallet.executor} is not the executor contract"))
+                continue
+            seen = decode_address(answer.data, call.what)
+            detail = f"is {seen}" if seen == meant else f"is {seen}, but wallet.{key} says {meant}"
+            findings.append(Finding(call.what, seen == meant, detail))
+        return findings
+
+
+def unread_pool(entry: PoolEntry) -> Pool:
+    """A configured pool before its state was read."""
+    fee = Ppm(entry.fee_ppm)
+    if entry.kind is PoolKind.UNISWAP_V3:
+        return UniswapV3Pool.unread(
+            entry.address, entry.dex, entry.token0, entry.token1, fee, entry.tick_spacing or 1
+        )
+    return UniswapV2Pool(entry.address, entry.dex, entry.token0, entry.token1, fee, 0, 0)
+
+
+@asynccontextmanager
+async def open_desk(config: Config) -> AsyncIterator[Desk]:
+    """A connected Desk on the right chain. Raises NodeUnreachable and WrongChain."""
+    async with JsonRpc(config.chain.rpc_url.get_secret_value(), config.chain.timeout_s) as rpc:
+        desk = Desk(config, Node(rpc))
+        await desk.require_chain()
+        yield desk
+
+
+async def diagnose(config: Config) -> list[Finding]:
+    """Everything `doctor` tells; never raises for what it is there to find."""
+    findings = [
+        Finding("configuration", True, f"chain {config.chain.name} ({config.chain.chain_id})"),
+        Finding("sqlite", True, f"library {library_version()}"),
+    ]
+    try:
+        async with open_desk(config) as desk:
+            block = await desk.node.block()
+            findings.append(Finding("node", True, f"{desk.node.where} at block {block.number}"))
+            findings += await desk.examine()
+            kind = "a local chain" if await desk.local() else "not a local chain: --stage live is refused"
+            findings.append(Finding("stage", True, kind))
+    except ArbtuiError as error:
+        findings.append(Finding("node", False, str(error)))
+    directory = config.store.directory
+    try:
+        with StoreLock(directory):
+            findings.append(Finding("store", True, f"{directory} is free for an engine"))
+    except ArbtuiError as error:
+        findings.append(Finding("store", False, str(error)))
+    return findings
+
+
+@asynccontextmanager
+async def open_engine(
+    config: Config,
+    stage: Stage,
+    approve: ApproveMode,
+    say: Callable[[str], None],
+    seed: int | None = None,
+) -> AsyncIterator[Engine]:
+    """An engine that holds the locks of its store and wallet; it runs inside the context.
+
+    Raises RefusedError, WrongChain, NodeUnreachable, StoreError or LockHeld before anything is written.
+    """
+    async with open_desk(config) as desk:
+        local = await desk.local()
+        require_stage(stage, approve, local=local)
+        bad = [finding for finding in await desk.examine() if not finding.ok]
+        if bad:
+            raise WrongChain(
+                "; ".join(f"{finding.check}: {finding.detail}" for finding in bad)
+                + "; correct the configuration (`arbtui doctor` shows all)"
+            )
+        genesis = (await desk.node.block(0)).hash
+        with ExitStack() as stack:
+            stack.enter_context(StoreLock(config.store.directory))
+            # Two local chains may share id, genesis and keys; their nodes tell them apart.
+            scope = hashlib.sha256(desk.node.where.encode()).hexdigest()[:12] if local else genesis[2:14]
+            stack.enter_context(WalletLock(config.chain.chain_id, config.wallet.address, scope=scope))
+            journal = stack.enter_context(
+                SqliteJournal(
+                    config.store.directory, config.chain.chain_id, config.wallet.address, genesis=genesis
+                )
+            )
+            store = stack.enter_context(Store.open(config.store.directory, family_of(stage)))
+            signer = (
+                DevSigner(config.wallet.address, config.chain.chain_id, local=local)
+                if stage is Stage.LIVE
+                else None
+            )
+            clock = SystemClock()
+            store.start_run(_run_info(config, stage, approve, clock, seed))
+            stack.callback(store.end_run)
+            yield _engine(config, desk, stage, approve, journal, store, signer, clock, say)
+
+
+def _engine(
+    config: Config,
+    desk: Desk,
+    stage: Stage,
+    approve: ApproveMode,
+    journal: SqliteJournal,
+    store: Store,
+    signer: DevSigner | None,
+    clock: SystemClock,
+    say: Callable[[str], None],
+) -> Engine:
+    node, chain = desk.node, config.chain
+    bases = tuple(_base(text, desk.tokens) for text in config.search.base_tokens)
+    decider = Decider(
+        node=node,
+        chain_id=chain.chain_id,
+        block_time_s=chain.block_time_s,
+        wrapped_native=desk.wrapped_native,
+        wallet=config.wallet,
+        gas=config.gas,
+        tickets=config.tickets,
+        manager=desk.manager,
+        validator=OpportunityValidator(config.validation),
+        wall_clock=clock.wall,
+    )
+    sending = Sending(
+        node=node,
+        journal=journal,
+        signer=signer,
+        clock=clock,
+        chain_id=chain.chain_id,
+        wallet=config.wallet,
+        multicall=chain.multicall,
+        tokens=desk.tokens,
+        native_symbol=chain.native_symbol,
+        max_fee_per_gas=config.gas.max_fee_per_gas,
+    )
+    return Engine(
+        node=node,
+        chain=chain,
+        stage=stage,
+        approve=approve,
+        search=config.search,
+        tickets=config.tickets,
+        gas=config.gas,
+        tokens=desk.tokens,
+        pools={entry.address: unread_pool(entry) for entry in config.pools},
+        bases=bases,
+        wrapped_native=desk.wrapped_native,
+        finder=Finder(bases, config.search.max_hops),
+        decider=decider,
+        sending=sending,
+        journal=journal,
+        store=store,
+        clock=clock,
+        terms_of=lambda ticket_id: _terms(config, ticket_id, stage),
+        say=say,
+    )
+
+
+def _base(text: str, tokens: dict[Address, Token]) -> Address:
+    if text.startswith("0x"):
+        return parse_address(text, "search.base_tokens")
+    return next(address for address, token in tokens.items() if token.symbol == text)
+
+
+def _run_info(
+    config: Config, stage: Stage, approve: ApproveMode, clock: SystemClock, seed: int | None
+) -> RunInfo:
+    return RunInfo(
+        id=f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}",
+        stage=stage,
+        approve=str(approve),
+        chain_id=config.chain.chain_id,
+        chain=config.chain.name,
+        wallet=config.wallet.address,
+        executor=config.wallet.executor,
+        treasury=config.wallet.treasury,
+        version=__version__,
+        # The secret's own repr is masked, so neither key nor address of the node enters the digest.
+        config_digest=hashlib.sha256(config.model_dump_json().encode()).hexdigest(),
+        started_at=clock.utc(),
+        seed=seed,
+    )
+
+
+def _terms(config: Config, ticket_id: str, stage: Stage) -> SettlementTerms | None:
+    """A ticket of an earlier run, as far as its settlement needs it."""
+    try:
+        with open_store(config.store.directory, family_of(stage)) as reader:
+            row = reader.ticket(ticket_id)
+    except StoreError:
+        return None
+    if row is None:
+        return None
+    try:
+        token = row["token"]
+        asset = parse_address(token["address"])
+        rate = ConversionRate(
+            Token(asset, token["symbol"], token["decimals"]),
+            int(row["rate_numerator"]),
+            int(row["rate_denominator"]),
+            int(row["rate_block"]),
+            tuple(parse_address(pool) for pool in row["rate_pools"]),
+        )
+        path = tuple(parse_address(hop["token_in"]) for hop in row["path"])
+    except KeyError as error:
+        raise MalformedAnswer(f"ticket {ticket_id} in the store lacks {error}") from error
+    return SettlementTerms(asset, rate, path)

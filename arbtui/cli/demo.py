@@ -1,0 +1,138 @@
+"""The main job, on a local chain that this command starts and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from arbtui.approval import ApproveMode
+from arbtui.cli.common import emit
+from arbtui.cli.report import show_report
+from arbtui.cli.running import report_of, run_headless
+from arbtui.config import load_config
+from arbtui.domain import LenderId, Stage
+from arbtui.engine import Tally
+from arbtui.errors import DevnetError
+
+START_S = 170
+STOP_S = 10
+FOUR = (LenderId.AAVE_V2, LenderId.AAVE_V3, LenderId.BALANCER_V2, LenderId.MAKER)
+CONFIRMED = 10
+
+
+@click.command()
+@click.option("--seed", type=int, default=7, show_default=True, help="Liquidity and the traders' draws.")
+@click.option("--for", "seconds", type=click.FloatRange(1, 3600), default=90, show_default=True)
+@click.option("--full", is_flag=True, help="Trade for the whole time, even when everything has been shown.")
+@click.option("--headless", is_flag=True, help="The report as one JSON line, as without a terminal.")
+def demo(seed: int, seconds: float, full: bool, headless: bool) -> int:
+    """Local chain, real protocols, traffic; find, execute through the cheapest lender, settle, report.
+
+    Ends as soon as ten executions are confirmed, each of the four lenders was the cheapest once, and a candidate was
+    dropped and a ticket went stale or expired; exit 1 if that did not happen in time.
+    """
+    with _local_chain(seed) as ready:
+        config = load_config(ready["config"])
+        tally = asyncio.run(
+            run_headless(
+                config,
+                Stage.LIVE,
+                ApproveMode.ALL,
+                seconds,
+                (lambda _: False) if full else _shown,
+                seed,
+            )
+        )
+        answer = report_of(config, Stage.LIVE)
+    missing = _missing(answer, tally)
+    for line in missing:
+        click.echo(f"demo: {line}", err=True)
+    if headless or not sys.stdout.isatty():
+        emit(answer)
+    else:
+        show_report(answer)
+    return 1 if missing else 0
+
+
+def _shown(tally: Tally) -> bool:
+    return (
+        tally.confirmed >= CONFIRMED
+        and all(tally.by_lender.get(lender, 0) for lender in FOUR)
+        and tally.dropped > 0
+        and tally.stale + tally.expired > 0
+    )
+
+
+def _missing(answer: dict[str, Any], tally: Tally) -> list[str]:
+    """What the demo promises and did not show, from the report itself."""
+    mined = answer["by_status"].get("mined", 0)
+    lines = []
+    if mined < CONFIRMED:
+        lines.append(f"{mined} executions confirmed, promised are {CONFIRMED}")
+    lines += [
+        f"nothing was executed through {lender}"
+        for lender in FOUR
+        if not answer["by_lender"].get(str(lender), {}).get("successes")
+    ]
+    if not sum(answer["dropped"].values()):
+        lines.append("no candidate was dropped by a check")
+    ended = [name for name in answer["decisions"] if name in ("stale", "expired_seen", "expired_unseen")]
+    if not ended:
+        lines.append("no ticket went stale or expired")
+    if answer["unreconciled"] or tally.unreconciled:
+        lines.append(f"{answer['unreconciled']} settlements do not reconcile")
+    return lines
+
+
+@contextmanager
+def _local_chain(seed: int) -> Iterator[dict[str, Any]]:
+    """A child of ours, ended with us however we end: by signal, or by the kernel if we are killed."""
+    command = [sys.executable, "-m", "arbtui", "devnet", "up", "--port", "0", "--seed", str(seed), "--json"]
+    child = subprocess.Popen(  # noqa: S603 - our own program
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "ARBTUI_DEVNET_PDEATHSIG": "1"},
+        # A Ctrl-C is for us; the chain must outlive the engine's drain.
+        start_new_session=True,
+    )
+    # A closed terminal must end the chain too, by the way out below.
+    previous = signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        yield _first_line(child)
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+        child.terminate()
+        try:
+            child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+
+
+def _first_line(child: subprocess.Popen[bytes]) -> dict[str, Any]:
+    end = time.monotonic() + START_S
+    assert child.stdout is not None  # noqa: S101 - it was asked for as a pipe
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        if not selector.select(max(0.0, end - time.monotonic())):
+            raise DevnetError(f"the local chain was not ready within {START_S} s")
+    line = child.stdout.readline()
+    if not line:
+        child.wait(STOP_S)
+        raise DevnetError("the local chain did not start: see the line above")
+    ready: dict[str, Any] = json.loads(line)
+    return ready

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import click
+
+from arbtui.bootstrap import open_desk
+from arbtui.cli.common import config_option, emit, json_option, table, text, token_json
+from arbtui.config import load_config
+from arbtui.domain import LoanQuote, Token
+from arbtui.market.state import MarketState
+from arbtui.units import format_amount, parse_amount
+
+
+@click.command()
+@click.argument("token")
+@click.argument("amount")
+@config_option
+@json_option
+def quote(token: str, amount: str, config_file: str | None, as_json: bool) -> int:
+    """Quote every flash lender for AMOUNT (whole tokens, e.g. 12.5) of TOKEN (symbol or address)."""
+    answer, wanted, quotes = asyncio.run(_quote(token, amount, config_file))
+    if as_json:
+        emit(answer)
+    else:
+        _show(answer, wanted, quotes)
+    return 0 if answer["best"] else 1
+
+
+async def _quote(
+    token: str, amount: str, config_file: str | None
+) -> tuple[dict[str, Any], Token, tuple[LoanQuote, ...]]:
+    config = load_config(config_file)
+    async with open_desk(config) as desk:
+        # The configured tokens alone: a symbol must name one of them.
+        block = await desk.node.block()
+        wanted = MarketState(block, desk.tokens, {}).find_token(token)
+        units = parse_amount(amount, wanted.decimals)
+        block, quotes, best = await desk.quotes(units, wanted)
+    answer = {
+        "token": token_json(wanted),
+        "amount": str(units),
+        "block": block.number,
+        "quotes": [quote_json(quote) for quote in quotes],
+        "best": str(best.lender) if best else None,
+    }
+    return answer, wanted, quotes
+
+
+def quote_json(quote: LoanQuote) -> dict[str, Any]:
+    return {
+        "lender": str(quote.lender),
+        "protocol": quote.protocol,
+        "version": quote.version,
+        "usable": quote.usable,
+        "reason": quote.reason,
+        "detail": quote.detail,
+        "available": text(quote.available),
+        "fee": text(quote.fee),
+        "gas_overhead": quote.gas_overhead,
+        "gas_overhead_source": quote.gas_overhead_source,
+        "gas_cost": text(quote.gas_cost),
+        "total_cost": text(quote.total_cost),
+    }
+
+
+def _show(answer: dict[str, Any], token: Token, quotes: tuple[LoanQuote, ...]) -> None:
+    def whole(amount: int | None) -> str:
+        return "-" if amount is None else format_amount(amount, token.decimals, 8)
+
+    click.echo(f"{whole(int(answer['amount']))} {token.symbol} at block {answer['block']}")
+    rows: list[list[object]] = [
+        [
+            ("* " if str(q.lender) == answer["best"] else "  ") + q.lender,
+            whole(q.fee),
+            whole(q.gas_cost),
+            whole(q.total_cost),
+            whole(q.available),
+            "" if q.usable else f"{q.reason}: {q.detail}",
+        ]
+        for q in quotes
+    ]
+    table(["lender", "fee", "gas", "total", "available", "cannot lend because"], rows, right=(1, 2, 3, 4))

@@ -1,0 +1,201 @@
+"""Configuration: one TOML, every room's own policy in it, every violation reported at once.
+
+Order: command line > environment (``ARBTUI_CHAIN__RPC_URL=…``) > the file > defaults. The file is ``--config``, else
+``$ARBTUI_CONFIG``, else ``arbtui.toml`` here, else in the user's configuration directory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from platformdirs import user_config_path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from arbtui.chain.policy import ChainPolicy
+from arbtui.domain import PoolKind, Token
+from arbtui.domain.fields import AddressField
+from arbtui.engine.policy import SearchPolicy, TicketPolicy, WalletPolicy
+from arbtui.errors import ConfigError
+from arbtui.gas import GasPolicy
+from arbtui.lenders import LendersPolicy
+from arbtui.text import safe_text
+from arbtui.units import Address
+from arbtui.validation import ValidationPolicy
+
+FILE_NAME = "arbtui.toml"
+
+
+class TokenEntry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: AddressField
+    symbol: str = Field(min_length=1, max_length=64)
+    decimals: int = Field(ge=0, le=77)
+
+    def token(self) -> Token:
+        return Token(self.address, safe_text(self.symbol, 16), self.decimals)
+
+
+class PoolEntry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: AddressField
+    dex: str = Field(min_length=1, max_length=32)
+    kind: PoolKind
+    token0: AddressField
+    token1: AddressField
+    fee_ppm: int = Field(ge=0, lt=1_000_000)
+    tick_spacing: int | None = Field(default=None, gt=0, le=16_384)
+
+    @model_validator(mode="after")
+    def _shape(self) -> Self:
+        if int(self.token0, 16) >= int(self.token1, 16):
+            raise ValueError("token0 must be the lower address of the two")
+        if self.kind is PoolKind.UNISWAP_V3 and self.tick_spacing is None:
+            raise ValueError("a uniswap_v3 pool needs tick_spacing")
+        return self
+
+
+class StorePolicy(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    directory: Path
+
+
+class Config(BaseSettings):
+    """The whole configuration; a room is handed its own part, never this."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix="ARBTUI_",
+        env_nested_delimiter="__",
+        hide_input_in_errors=True,
+    )
+
+    chain: ChainPolicy
+    wallet: WalletPolicy
+    store: StorePolicy
+    search: SearchPolicy
+    tickets: TicketPolicy = TicketPolicy()
+    gas: GasPolicy = GasPolicy()
+    validation: ValidationPolicy = ValidationPolicy()
+    lenders: LendersPolicy = LendersPolicy()
+    tokens: tuple[TokenEntry, ...] = Field(min_length=1)
+    pools: tuple[PoolEntry, ...] = ()
+
+    source: ClassVar[str] = ""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic-settings'
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        known = {entry.address for entry in self.tokens}
+        problems = [
+            f"pools: {p.address} trades a token that [[tokens]] does not list"
+            for p in self.pools
+            if p.token0 not in known or p.token1 not in known
+        ]
+        for what, addresses in (
+            ("tokens", [t.address for t in self.tokens]),
+            ("pools", [p.address for p in self.pools]),
+        ):
+            problems += [
+                f"{what}: {a} stands there twice"
+                for a in sorted({a for a in addresses if addresses.count(a) > 1})
+            ]
+        symbols = {entry.symbol for entry in self.tokens}
+        problems += [
+            f"search.base_tokens: {name!r} is neither a symbol nor an address in [[tokens]]"
+            for name in self.search.base_tokens
+            if name not in symbols and name.lower() not in {a.lower() for a in known}
+        ]
+        if self.chain.wrapped_native not in known:
+            problems.append(f"chain.wrapped_native: {self.chain.wrapped_native} is not in [[tokens]]")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def token_map(self) -> dict[Address, Token]:
+        return {entry.address: entry.token() for entry in self.tokens}
+
+
+def find_config(given: str | None) -> Path:
+    """The file to read; raises ConfigError naming where it was looked for."""
+    if given:
+        return Path(given)
+    if env := os.environ.get("ARBTUI_CONFIG"):
+        return Path(env)
+    places = [Path.cwd() / FILE_NAME, user_config_path("arbtui") / FILE_NAME]
+    for place in places:
+        if place.is_file():
+            return place
+    raise ConfigError(
+        f"no configuration: neither --config nor $ARBTUI_CONFIG is given and there is no {places[0]} or {places[1]}; "
+        "`arbtui devnet up` writes one for a local chain"
+    )
+
+
+def load_config(given: str | None = None) -> Config:
+    """Read, check and freeze. Raises ConfigError with every violation, one a line."""
+    path = find_config(given)
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path}: there is no such file; `arbtui devnet up` writes one for a local chain"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as text ({type(error).__name__})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    if (
+        "store" in values
+        and isinstance(values["store"], dict)
+        and isinstance(values["store"].get("directory"), str)
+    ):
+        # A relative store belongs beside its configuration, wherever the command is run from.
+        values["store"]["directory"] = str(path.resolve().parent / values["store"]["directory"])
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        problems = tuple(
+            _problem(item, values) for item in error.errors(include_url=False, include_input=False)
+        )
+        raise ConfigError(f"{path}: {'; '.join(problems)}", problems) from error
+
+
+def _problem(item: Any, values: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in item["loc"])
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(item["loc"][-1]), _known_keys(item["loc"][:-1]), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{where}: there is no such key{hint}"
+    if item["type"] == "missing":
+        return f"{where}: is missing"
+    return f"{where}: {message}" if where else message
+
+
+def _known_keys(location: tuple[Any, ...]) -> list[str]:
+    model: Any = Config
+    for part in location:
+        info = getattr(model, "model_fields", {}).get(part)
+        if info is None:
+            return []
+        model = info.annotation
+    return list(getattr(model, "model_fields", {}))

@@ -1,0 +1,19 @@
+"""One block's work; the send loop; a start is a recovery."""
+
+from arbtui.engine.clock import SystemClock
+from arbtui.engine.deciding import Decider
+from arbtui.engine.engine import Engine, Tally
+from arbtui.engine.policy import SearchPolicy, TicketPolicy, WalletPolicy
+from arbtui.engine.sending import Sending, SettlementTerms
+
+__all__ = [
+    "Decider",
+    "Engine",
+    "SearchPolicy",
+    "Sending",
+    "SettlementTerms",
+    "SystemClock",
+    "Tally",
+    "TicketPolicy",
+    "WalletPolicy",
+]

@@ -1,0 +1,345 @@
+"""From an opportunity to a ticket or an explained "no", on one block."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import ROUND_CEILING, Decimal
+
+from arbtui.abi import decode_uint
+from arbtui.approval import digest_of
+from arbtui.chain import Node
+from arbtui.domain import (
+    BlockRef,
+    CheckResult,
+    ConversionRate,
+    FeeLadder,
+    LenderId,
+    LoanQuote,
+    Opportunity,
+    Simulated,
+    Ticket,
+    Token,
+)
+from arbtui.engine.policy import TicketPolicy, WalletPolicy
+from arbtui.execution import encode_execute, explain_revert
+from arbtui.execution.reverts import observed_profit
+from arbtui.gas import GasPolicy, build_ladder, suggested_tip
+from arbtui.lenders import FlashLoanManager, GasView, cheapest
+from arbtui.market.state import MarketState
+from arbtui.units import BPS, Wei, mul_div_up
+from arbtui.validation import Candidate, OpportunityValidator
+from arbtui.validation.checks import check_gas_cost, check_simulation
+
+#: EIP-7825: no transaction may ask for more.
+TX_GAS_CAP = 16_777_216
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """What the next block asks: base fee and a tip, in wei per gas."""
+
+    next_base: Wei
+    tip: Wei
+
+    @property
+    def price(self) -> Wei:
+        return Wei(self.next_base + self.tip)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """An opportunity that becomes no ticket; `check` names the first check that failed."""
+
+    opportunity: Opportunity
+    quotes: tuple[LoanQuote, ...]
+    checks: tuple[CheckResult, ...]
+    check: str
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """`profit` is base units of the token after the loan fee: also where the contract refused it as too little."""
+
+    success: bool
+    profit: int | None
+    gas: int
+    error: str
+
+
+async def read_fees(node: Node, policy: GasPolicy) -> Fees:
+    next_base, tips = await node.fee_history()
+    return Fees(
+        next_base, suggested_tip(tips, policy.min_priority_fee_per_gas, policy.max_priority_fee_per_gas)
+    )
+
+
+class Decider:
+    """Quotes, checks, sizes fees and simulates; holds no state of its own but what was measured."""
+
+    def __init__(
+        self,
+        *,
+        node: Node,
+        chain_id: int,
+        block_time_s: float,
+        wrapped_native: Token,
+        wallet: WalletPolicy,
+        gas: GasPolicy,
+        tickets: TicketPolicy,
+        manager: FlashLoanManager,
+        validator: OpportunityValidator,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._node = node
+        self._chain_id = chain_id
+        self._block_time_s = block_time_s
+        self._wrapped_native = wrapped_native
+        self._wallet = wallet
+        self._gas = gas
+        self._tickets = tickets
+        self._manager = manager
+        self._validator = validator
+        self._wall_clock = wall_clock
+        #: Gas a lender costs over own capital, from own receipts.
+        self.measured_overheads: dict[LenderId, int] = {}
+
+    def pays_at_all(self, opportunity: Opportunity, state: MarketState, fees: Fees) -> Dropped | None:
+        """The cheapest "no": gas alone, with a loan that costs nothing, already takes the profit."""
+        candidate = self._candidate(opportunity, state, fees, (), None)
+        check = check_gas_cost(candidate, self._validator.policy)
+        return None if check.passed else Dropped(opportunity, (), (check,), check.check)
+
+    async def decide(
+        self, opportunity: Opportunity, state: MarketState, fees: Fees, ticket_id: str, last_block: int
+    ) -> Ticket | Dropped:
+        """Quote all lenders, check, simulate the very calldata that would be sent.
+
+        `state` and the simulation stand on the same block.
+        """
+        token, block = opportunity.token, state.block
+        rate = state.conversion(token, self._wrapped_native)
+        quotes = await self._manager.quote_all(
+            opportunity.amount_in,
+            token,
+            block,
+            GasView(fees.price, rate, self.measured_overheads),
+            opportunity.path.pools,
+        )
+        chosen = cheapest(quotes)
+        candidate = self._candidate(opportunity, state, fees, quotes, chosen)
+        verdict = self._validator.screen(candidate)
+        if verdict.failed or chosen is None or rate is None:
+            failed = verdict.failed.check if verdict.failed else "loan"
+            return Dropped(opportunity, quotes, verdict.checks, failed)
+        return await self._simulated(candidate, chosen, rate, fees, ticket_id, last_block)
+
+    async def _simulated(
+        self,
+        candidate: Candidate,
+        chosen: LoanQuote,
+        rate: ConversionRate,
+        fees: Fees,
+        ticket_id: str,
+        last_block: int,
+    ) -> Ticket | Dropped:
+        opportunity, block = candidate.opportunity, candidate.state.block
+        gas = candidate.gas
+        for _ in range(2):
+            floor, ladder = self._floor_and_ladder(candidate, gas, rate, fees)
+            calldata = encode_execute(ticket_id, chosen.lender, opportunity, floor, last_block)
+            simulation = await self._simulate(calldata, self._gas_limit(2 * gas), block)
+            if not simulation.success or simulation.gas <= gas:
+                break
+            # More gas than estimated: the floor in the bytes must cover it, so they are made again.
+            gas = simulation.gas
+        candidate = replace(
+            candidate,
+            floor=floor,
+            simulated_profit=simulation.profit,
+            simulated_gas=simulation.gas if simulation.success else None,
+            simulation_error=simulation.error,
+        )
+        verdict = await self._validator.validate_opportunity(candidate)
+        if verdict.failed or simulation.profit is None or not ladder.steps:
+            checks = verdict.checks
+            if not ladder.steps:
+                checks += (
+                    CheckResult.at_most("fee_ceiling", fees.price, self._gas.max_fee_per_gas, "wei per gas"),
+                )
+            failed = next((check.check for check in checks if not check.passed), "fee_ceiling")
+            return Dropped(opportunity, candidate.quotes, checks, failed)
+        gas_limit = self._gas_limit(simulation.gas)
+        ladder = self._ladder(gas_limit, fees, ladder.steps[-1].max_fee_per_gas)
+        digest = digest_of(
+            chain_id=self._chain_id,
+            wallet=self._wallet.address,
+            executor=self._wallet.executor,
+            calldata=calldata,
+            lender=chosen.lender,
+            ladder=ladder,
+            gas_limit=gas_limit,
+            min_profit=floor,
+            last_block=last_block,
+        )
+        return Ticket(
+            id=ticket_id,
+            digest=digest,
+            opportunity=opportunity,
+            quotes=candidate.quotes,
+            lender=chosen.lender,
+            ladder=ladder,
+            rate=rate,
+            checks=verdict.checks,
+            wallet=self._wallet.address,
+            executor=self._wallet.executor,
+            chain_id=self._chain_id,
+            calldata=calldata,
+            gas_limit=gas_limit,
+            min_profit=floor,
+            last_block=last_block,
+            expected_profit=simulation.profit,
+            expected_gas=simulation.gas,
+            expected_net_wei=rate.to_wei_down(simulation.profit) - simulation.gas * fees.price,
+            simulated_block=block,
+        )
+
+    async def still_good(
+        self, ticket: Ticket, state: MarketState, fees: Fees
+    ) -> tuple[Ticket | None, tuple[CheckResult, ...]]:
+        """The ticket's own bytes, re-quoted and re-simulated on the newest block.
+
+        Returns the ticket with its expectation brought up to date, or None with the checks that say what moved. The
+        approved bytes, floor, lender and fee ceiling never change here.
+        """
+        opportunity = ticket.opportunity
+        quotes, simulation = await asyncio.gather(
+            self._manager.quote_all(
+                opportunity.amount_in,
+                opportunity.token,
+                state.block,
+                GasView(fees.price, ticket.rate, self.measured_overheads),
+                opportunity.path.pools,
+            ),
+            self._simulate(ticket.calldata, ticket.gas_limit, state.block),
+        )
+        mine = next((quote for quote in quotes if quote.lender == ticket.lender), None)
+        candidate = replace(
+            self._candidate(opportunity, state, fees, quotes, mine),
+            floor=ticket.min_profit,
+            simulated_profit=simulation.profit,
+            simulated_gas=simulation.gas if simulation.success else None,
+            simulation_error=simulation.error,
+        )
+        policy = self._validator.policy
+        best = cheapest(quotes)
+        dearer = 0
+        if (
+            mine is not None
+            and best is not None
+            and mine.total_cost is not None
+            and best.total_cost is not None
+        ):
+            dearer = mine.total_cost - best.total_cost
+        checks = (
+            check_simulation(candidate, policy),
+            check_gas_cost(candidate, policy),
+            CheckResult.at_least(
+                "lender", int(mine is not None and mine.usable), 1, "usable", mine.detail if mine else "gone"
+            ),
+            CheckResult.at_most(
+                "cheapest_lender",
+                dearer,
+                0,
+                opportunity.token.symbol,
+                f"against {best.lender}" if best else "",
+            ),
+            CheckResult.at_most(
+                "fee_cap",
+                fees.price,
+                ticket.ladder.steps[-1].max_fee_per_gas,
+                "wei per gas",
+                "base fee and tip",
+            ),
+        )
+        if simulation.profit is None or not all(check.passed for check in checks):
+            return None, checks
+        net = ticket.rate.to_wei_down(simulation.profit) - simulation.gas * fees.price
+        return (
+            replace(
+                ticket,
+                quotes=quotes,
+                expected_profit=simulation.profit,
+                expected_gas=simulation.gas,
+                expected_net_wei=net,
+                simulated_block=state.block,
+            ),
+            checks,
+        )
+
+    def _candidate(
+        self,
+        opportunity: Opportunity,
+        state: MarketState,
+        fees: Fees,
+        quotes: tuple[LoanQuote, ...],
+        chosen: LoanQuote | None,
+    ) -> Candidate:
+        return Candidate(
+            opportunity=opportunity,
+            state=state,
+            wrapped_native=self._wrapped_native,
+            rate=state.conversion(opportunity.token, self._wrapped_native),
+            quotes=quotes,
+            chosen=chosen,
+            gas_price=fees.price,
+            now=self._wall_clock(),
+        )
+
+    def _floor_and_ladder(
+        self, candidate: Candidate, gas: int, rate: ConversionRate, fees: Fees
+    ) -> tuple[int, FeeLadder]:
+        """The least profit worth an inclusion, and the fee steps at which it still is."""
+        ladder = self._ladder(self._gas_limit(gas), fees, self._gas.max_fee_per_gas)
+        first = ladder.steps[0].max_fee_per_gas if ladder.steps else fees.price
+        break_even = rate.from_wei_up(gas * first + self._validator.policy.min_net_profit_wei)
+        hoped = candidate.opportunity.gross_profit - candidate.loan_fee
+        floor = max(1, break_even, mul_div_up(hoped, self._tickets.floor_share_bps, BPS))
+        # At the floor, no step may cost more than it brings.
+        return floor, self._ladder(self._gas_limit(gas), fees, rate.to_wei_down(floor) // gas)
+
+    def _ladder(self, gas_limit: int, fees: Fees, ceiling: int) -> FeeLadder:
+        return build_ladder(
+            self._gas.strategy,
+            self._gas.chosen,
+            gas_limit,
+            fees.next_base,
+            fees.tip,
+            min(ceiling, self._gas.max_fee_per_gas),
+            self._block_time_s,
+        )
+
+    def _gas_limit(self, gas: int) -> int:
+        buffered = (Decimal(gas) * self._gas.gas_limit_buffer).to_integral_value(rounding=ROUND_CEILING)
+        return min(int(buffered), TX_GAS_CAP)
+
+    async def _simulate(self, calldata: bytes, gas_limit: int, block: BlockRef) -> Simulation:
+        outcome = await self._node.simulate(
+            {
+                "from": self._wallet.address,
+                "to": self._wallet.executor,
+                "data": "0x" + calldata.hex(),
+                "gas": hex(gas_limit),
+            },
+            block,
+        )
+        return interpret(outcome)
+
+
+def interpret(outcome: Simulated) -> Simulation:
+    """A simulated run of Executor.execute as profit, gas and reason."""
+    if outcome.success:
+        return Simulation(True, decode_uint(outcome.return_data, "Executor.execute"), outcome.gas_used, "")
+    reason = explain_revert(outcome.return_data) if outcome.return_data else outcome.error or "reverted"
+    return Simulation(False, observed_profit(outcome.return_data), outcome.gas_used, reason)

@@ -1,0 +1,423 @@
+"""The engine: one block's work after another, beginning with what the last run left open."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import statistics
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from arbtui.approval import ApproveMode, new_ticket_id
+from arbtui.chain import ChainPolicy, Node, read_pools
+from arbtui.domain import (
+    BlockRef,
+    CheckResult,
+    Decision,
+    DecisionKind,
+    ExecutionStatus,
+    ForeignTrade,
+    LenderId,
+    Opportunity,
+    Stage,
+    Ticket,
+    Token,
+)
+from arbtui.engine.clock import SystemClock
+from arbtui.engine.deciding import Decider, Dropped, Fees, read_fees
+from arbtui.engine.moves import Moves
+from arbtui.engine.policy import SearchPolicy, TicketPolicy
+from arbtui.engine.sending import Sending, SettlementTerms, Write
+from arbtui.errors import UnavailableError
+from arbtui.execution import Journal, OpenExecution
+from arbtui.gas import GasPolicy
+from arbtui.lenders import why_lost
+from arbtui.market.pool import Pool
+from arbtui.market.state import MarketState
+from arbtui.search import Finder
+from arbtui.store import Store
+from arbtui.units import Address, format_amount
+from arbtui.validation.checks import GAS_PRIOR_HOP, GAS_PRIOR_RUN
+
+_log = logging.getLogger(__name__)
+
+#: How long a dead node is waited for before the run ends with its error, and what a stop waits for a flight.
+NODE_PATIENCE_S = 30.0
+DRAIN_S = 10.0
+_MEASURED_AFTER = 3
+
+
+@dataclass(slots=True)
+class Tally:
+    """What this run has seen so far; the store has it in full."""
+
+    blocks: int = 0
+    opportunities: int = 0
+    tickets: int = 0
+    dropped: int = 0
+    confirmed: int = 0
+    reverted: int = 0
+    paper: int = 0
+    stale: int = 0
+    expired: int = 0
+    unreconciled: int = 0
+    by_lender: dict[LenderId, int] = field(default_factory=lambda: defaultdict(int))
+
+
+class Engine:
+    """Built by `bootstrap`; the only writer of the store while it runs."""
+
+    def __init__(
+        self,
+        *,
+        node: Node,
+        chain: ChainPolicy,
+        stage: Stage,
+        approve: ApproveMode,
+        search: SearchPolicy,
+        tickets: TicketPolicy,
+        gas: GasPolicy,
+        tokens: Mapping[Address, Token],
+        pools: Mapping[Address, Pool],
+        bases: tuple[Address, ...],
+        wrapped_native: Token,
+        finder: Finder,
+        decider: Decider,
+        sending: Sending,
+        journal: Journal,
+        store: Store,
+        clock: SystemClock,
+        terms_of: Callable[[str], SettlementTerms | None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._node = node
+        self._chain = chain
+        self._stage = stage
+        self._approve = approve
+        self._search = search
+        self._tickets = tickets
+        self._gas = gas
+        self._tokens = tokens
+        self._pools = dict(pools)
+        self._bases = bases
+        self._wrapped_native = wrapped_native
+        self._finder = finder
+        self._decider = decider
+        self._sending = sending
+        self._journal = journal
+        self._store = store
+        self._clock = clock
+        self._terms_of = terms_of
+        self._say = say
+        self._moves = Moves()
+        self._waiting: list[Ticket] = []
+        self._to_resume: deque[OpenExecution] = deque()
+        self._our_hashes: set[str] = set()
+        self._paper_open: set[str] = set()
+        self._sent: dict[str, Ticket] = {}
+        self._overheads: defaultdict[LenderId, list[int]] = defaultdict(list)
+        self._sequence = 0
+        self._head: BlockRef | None = None
+        self.tally = Tally()
+
+    # ---- the loop
+
+    async def run(
+        self,
+        seconds: float | None,
+        stop: asyncio.Event,
+        enough: Callable[[Tally], bool] = lambda _: False,
+    ) -> None:
+        """Work block after block until `stop`, `enough` or the time is over; then let what is in flight end.
+
+        Raises UnavailableError where the node stays away for longer than NODE_PATIENCE_S.
+        """
+        self._to_resume.extend(self._journal.open_executions())
+        end = None if seconds is None else self._clock.monotonic() + seconds
+        while not stop.is_set() and not enough(self.tally):
+            block = await self._next_head(stop, end)
+            if block is None:
+                break
+            await self._on_block(block, deciding=True)
+        await self._drain()
+
+    async def _drain(self) -> None:
+        """No new tickets; a transaction in flight is watched to its end, for DRAIN_S at most."""
+        await self._flush(
+            [w for t in self._waiting for w in self._expire(t, "the run ended before it was sent")]
+        )
+        self._waiting.clear()
+        end = self._clock.monotonic() + DRAIN_S
+        while self._sending.flight is not None:
+            block = await self._next_head(asyncio.Event(), end)
+            if block is None:
+                self._say("a transaction is still in flight; the journal has it, the next start takes it up")
+                return
+            await self._on_block(block, deciding=False)
+
+    async def _next_head(self, stop: asyncio.Event, end: float | None) -> BlockRef | None:
+        """The next block that is not the one seen last; None when stopped or out of time."""
+        while not stop.is_set() and (end is None or self._clock.monotonic() < end):
+            block = await self._patiently_latest()
+            if self._head is None or block.hash != self._head.hash:
+                return block
+            await asyncio.sleep(self._chain.poll_interval_s)
+        return None
+
+    async def _patiently_latest(self) -> BlockRef:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(UnavailableError),
+            stop=stop_after_delay(NODE_PATIENCE_S),
+            wait=wait_exponential_jitter(initial=0.1, max=3),
+            reraise=True,
+        ):
+            with attempt:
+                return await self._node.block()
+        raise AssertionError("unreachable: the retry either returns or raises")
+
+    async def _on_block(self, block: BlockRef, *, deciding: bool) -> None:
+        try:
+            await self._work(block, deciding=deciding)
+        except UnavailableError as error:
+            # The block's work is lost, nothing else: state is read anew at the next head.
+            _log.warning("block %d: %s", block.number, error)
+            detail = str(error)
+            await self._flush([lambda b: b.incident("node", detail)])
+        self._head = block
+
+    async def _work(self, block: BlockRef, *, deciding: bool) -> None:
+        began = time.perf_counter()
+        writes: list[Write] = []
+        if self._head is not None and block.number <= self._head.number:
+            detail = f"head went from {self._head.number} to {block.number}"
+            writes.append(lambda b: b.incident("reorg", detail, block=block.number))
+        writes += await self._watch(block)
+        if not deciding:
+            await self._flush([lambda b: b.block(block, len(self._pools), 0, 0.0), *writes])
+            return
+        state, fees = await self._look(block)
+        to_send = None
+        writes += self._expire_old(block)
+        if self._may_send():
+            to_send, more = await self._best_waiting(state, fees)
+            writes += more
+        cycles, more = await self._decide(state, fees, to_send)
+        writes += more
+        elapsed = (time.perf_counter() - began) * 1000
+        await self._flush([lambda b: b.block(block, len(state.pools), cycles, elapsed), *writes])
+        self.tally.blocks += 1
+        if to_send is None and self._may_send() and self._waiting:
+            # The tickets just made were simulated on this very block: if it is still the head, nothing moved.
+            best = max(self._waiting, key=lambda ticket: ticket.expected_net_wei)
+            if best.simulated_block == block and (await self._node.block()).hash == block.hash:
+                to_send = best
+        if to_send is not None:
+            self._waiting = [ticket for ticket in self._waiting if ticket.id != to_send.id]
+            await self._execute(to_send, block)
+
+    async def _look(self, block: BlockRef) -> tuple[MarketState, Fees]:
+        """Everything that is read of a block, at its hash."""
+        pools, fees, logs = await asyncio.gather(
+            read_pools(self._node, self._pools, block, self._chain.multicall),
+            read_fees(self._node, self._gas),
+            self._node.logs(block, list(self._pools)),
+        )
+        self._pools = pools
+        self._moves.take(block, logs, self._our_hashes)
+        return MarketState(block, self._tokens, pools), fees
+
+    async def _watch(self, block: BlockRef) -> list[Write]:
+        writes: list[Write] = []
+        while self._sending.flight is None and self._to_resume:
+            known = self._to_resume.popleft()
+            self._say(f"taking up execution {known.intent.execution_id} from the journal")
+            self._our_hashes.update(attempt.tx_hash for attempt in known.attempts)
+            writes += await self._sending.resume(known, self._terms_of(known.intent.ticket_id), block)
+        writes += await self._sending.watch(block)
+        if self._sending.flight is not None:
+            self._our_hashes.update(attempt.tx_hash for attempt in self._sending.flight.attempts)
+        self._take_settlements()
+        return writes
+
+    def _take_settlements(self) -> None:
+        for ticket_id, settlement in self._sending.settled:
+            ticket = self._sent.pop(ticket_id, None)
+            if settlement.reconciled is False:
+                self.tally.unreconciled += 1
+            if ticket is None:
+                continue
+            net = f"{format_amount(settlement.net_wei, 18, 6)} {self._chain.native_symbol}"
+            if settlement.success and settlement.loan_fee is not None:
+                self.tally.confirmed += 1
+                self.tally.by_lender[ticket.lender] += 1
+                self._measure(ticket, settlement.gas_used)
+                self._say(f"block {settlement.block_number}: mined through {ticket.lender}, net {net}")
+            else:
+                self.tally.reverted += 1
+                self._say(f"block {settlement.block_number}: not executed ({ticket.lender}), net {net}")
+        self._sending.settled.clear()
+
+    def _measure(self, ticket: Ticket, gas_used: int) -> None:
+        """Own receipts take the place of the prior once there are a few."""
+        route = GAS_PRIOR_RUN + sum(GAS_PRIOR_HOP[hop.kind] for hop in ticket.opportunity.path.hops)
+        seen = self._overheads[ticket.lender]
+        seen.append(max(0, gas_used - route))
+        if len(seen) >= _MEASURED_AFTER:
+            self._decider.measured_overheads[ticket.lender] = int(statistics.median(seen))
+
+    # ---- deciding
+
+    async def _decide(
+        self, state: MarketState, fees: Fees, to_send: Ticket | None
+    ) -> tuple[int, list[Write]]:
+        found = self._finder.find(state)
+        self.tally.opportunities += len(found.opportunities)
+        self._paper_open &= {opportunity.path.id for opportunity in found.opportunities}
+        taken = {pool for ticket in self._waiting for pool in ticket.opportunity.path.pools}
+        if to_send is not None:
+            taken |= to_send.opportunity.path.pools
+        if self._sending.flight is not None:
+            taken |= self._sending.flight.pools
+        writes: list[Write] = []
+        worth: list[tuple[int, Opportunity]] = []
+        for opportunity in found.opportunities:
+            if opportunity.path.pools & taken or opportunity.path.id in self._paper_open:
+                continue
+            dropped = self._decider.pays_at_all(opportunity, state, fees)
+            if dropped is not None:
+                writes.append(self._drop(dropped))
+                continue
+            rate = state.conversion(opportunity.token, self._wrapped_native)
+            worth.append((rate.to_wei_down(opportunity.gross_profit) if rate else 0, opportunity))
+        worth.sort(key=lambda item: (-item[0], item[1].id))
+        last_block = state.block.number + self._lifetime()
+        outcomes = await asyncio.gather(
+            *(
+                self._decider.decide(opportunity, state, fees, self._new_id(opportunity), last_block)
+                for _, opportunity in worth[: self._search.top]
+            )
+        )
+        tickets = [outcome for outcome in outcomes if isinstance(outcome, Ticket)]
+        writes += [self._drop(outcome) for outcome in outcomes if isinstance(outcome, Dropped)]
+        tickets.sort(key=lambda ticket: (-ticket.expected_net_wei, ticket.id))
+        for ticket in tickets:
+            writes += self._take_ticket(ticket, tickets, taken)
+        return found.cycles, writes
+
+    def _take_ticket(self, ticket: Ticket, rivals: list[Ticket], taken: set[Address]) -> list[Write]:
+        """The best ticket on a pool is kept; a lesser one is dropped for it, and says so."""
+        pools = ticket.opportunity.path.pools
+        shared = sorted(pools & taken)
+        if shared or len(self._waiting) >= self._tickets.per_block:
+            rival = next((r for r in rivals if r is not ticket and r.opportunity.path.pools & pools), None)
+            detail = f"pool {shared[0]} is in a better ticket" if shared else "enough tickets for one block"
+            if rival is not None and shared:
+                detail += f" ({rival.expected_net_wei} against {ticket.expected_net_wei} wei)"
+            check = CheckResult.at_most("shared_pool" if shared else "ticket_limit", 1, 0, "tickets", detail)
+            checks = (*ticket.checks, check)
+            return [self._drop(Dropped(ticket.opportunity, ticket.quotes, checks, check.check))]
+        taken |= pools
+        self._waiting.append(ticket)
+        self.tally.tickets += 1
+        chosen = next(quote for quote in ticket.quotes if quote.lender == ticket.lender)
+        lost = why_lost(ticket.quotes, chosen)
+        return [lambda b: b.ticket(ticket, lost)]
+
+    def _drop(self, dropped: Dropped) -> Write:
+        self.tally.dropped += 1
+        moved_by = self._moves.last(dropped.opportunity.path.pools)
+        return lambda b: b.dropped(
+            dropped.opportunity, dropped.quotes, dropped.checks, dropped.check, moved_by=moved_by
+        )
+
+    def _expire_old(self, block: BlockRef) -> list[Write]:
+        """Tickets that no coming block can take any more."""
+        old = [ticket for ticket in self._waiting if ticket.last_block <= block.number]
+        self._waiting = [ticket for ticket in self._waiting if ticket.last_block > block.number]
+        reason = (
+            "its last block passed before the wallet was free"
+            if self._approve is ApproveMode.ALL
+            else "nobody decided before its last block"
+        )
+        return [write for ticket in old for write in self._expire(ticket, reason, block)]
+
+    def _expire(self, ticket: Ticket, reason: str, block: BlockRef | None = None) -> list[Write]:
+        self.tally.expired += 1
+        moved_by = self._moves.last(ticket.opportunity.path.pools, ticket.block.number)
+        decision = Decision(
+            ticket.id, DecisionKind.EXPIRED_UNSEEN, reason, block or self._head or ticket.block
+        )
+        return [lambda b: b.decision(decision, moved_by=moved_by)]
+
+    async def _best_waiting(self, state: MarketState, fees: Fees) -> tuple[Ticket | None, list[Write]]:
+        """Re-quote and re-simulate the waiting tickets, best first, until one still holds."""
+        writes: list[Write] = []
+        for ticket in sorted(self._waiting, key=lambda t: -t.expected_net_wei):
+            fresh, checks = await self._decider.still_good(ticket, state, fees)
+            if fresh is not None:
+                self._waiting = [fresh if t.id == fresh.id else t for t in self._waiting]
+                return fresh, writes
+            self._waiting = [t for t in self._waiting if t.id != ticket.id]
+            failed = next((check for check in checks if not check.passed), None)
+            reason = failed.sentence() if failed else "it no longer holds"
+            moved_by = self._moves.last(ticket.opportunity.path.pools, ticket.block.number)
+            decision = Decision(ticket.id, DecisionKind.STALE, reason, state.block)
+            self.tally.stale += 1
+            self._say(f"block {state.block.number}: ticket {ticket.digest[2:10]} is stale: {reason}")
+            writes.append(_decide(decision, checks, moved_by))
+        return None, writes
+
+    def _may_send(self) -> bool:
+        return (
+            self._approve is ApproveMode.ALL
+            and self._stage in (Stage.LIVE, Stage.PAPER)
+            and self._sending.flight is None
+            and not self._to_resume
+        )
+
+    def _lifetime(self) -> int:
+        """Blocks a new ticket lives: two where it approves by itself, else what a person needs."""
+        if self._approve is ApproveMode.ALL:
+            return self._tickets.auto_ttl_blocks
+        return max(1, round(self._tickets.manual_ttl_s / self._chain.block_time_s))
+
+    def _new_id(self, opportunity: Opportunity) -> str:
+        self._sequence += 1
+        return new_ticket_id(self._store.run_id, opportunity.id, self._sequence)
+
+    # ---- executing
+
+    async def _execute(self, ticket: Ticket, block: BlockRef) -> None:
+        """The decision is committed before anything is signed."""
+        execution_id = "x" + ticket.id[2:18]
+        decision = Decision(ticket.id, DecisionKind.APPROVED_BY_ALL, "--approve all", block)
+        await self._flush([_decide(decision, (), None)])
+        if self._stage is Stage.PAPER:
+            self._paper_open.add(ticket.opportunity.path.id)
+            self.tally.paper += 1
+            self._say(
+                f"block {block.number}: paper through {ticket.lender}, expected {ticket.expected_net_wei} wei"
+            )
+            await self._flush([lambda b: b.execution(execution_id, ticket, ExecutionStatus.PAPER)])
+            return
+        self._sent[ticket.id] = ticket
+        writes = await self._sending.send(ticket, execution_id)
+        if self._sending.flight is not None:
+            self._our_hashes.update(attempt.tx_hash for attempt in self._sending.flight.attempts)
+        await self._flush(writes)
+
+    async def _flush(self, writes: list[Write]) -> None:
+        """All of a block's rows in one commit."""
+        if not writes:
+            return
+        with self._store.batch() as batch:
+            for write in writes:
+                write(batch)
+
+
+def _decide(decision: Decision, checks: tuple[CheckResult, ...], moved_by: ForeignTrade | None) -> Write:
+    return lambda b: b.decision(decision, checks, moved_by)

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from arbtui.domain.fields import AddressField
+
+
+class WalletPolicy(BaseModel):
+    """Who sends, the contract that trades, and where profit goes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: AddressField
+    executor: AddressField
+    treasury: AddressField
+
+
+class SearchPolicy(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Symbols or addresses; a cycle starts and ends in one of these.
+    base_tokens: tuple[str, ...] = Field(min_length=1)
+    max_hops: int = Field(default=2, ge=2, le=3)
+    #: How many opportunities a block are quoted and simulated.
+    top: int = Field(default=10, ge=1, le=200)
+
+
+class TicketPolicy(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: The contract's minimum profit is at least this share of what is expected, and never under break-even.
+    floor_share_bps: int = Field(default=5_000, ge=0, le=10_000)
+    #: Life of a ticket that approves by itself, and of one that waits for a person.
+    auto_ttl_blocks: int = Field(default=2, ge=1, le=100)
+    manual_ttl_s: int = Field(default=60, ge=1, le=3_600)
+    #: How many tickets one block may bring.
+    per_block: int = Field(default=4, ge=1, le=50)

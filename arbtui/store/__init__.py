@@ -1,0 +1,20 @@
+"""What happened, on disk: the journal (what must not be lost) and the metrics files (what is read)."""
+
+from arbtui.store.database import Batch, RunInfo, Store
+from arbtui.store.driver import library_version, utc_now
+from arbtui.store.journal import SqliteJournal
+from arbtui.store.lock import StoreLock, WalletLock
+from arbtui.store.queries import StoreReader, open_store
+
+__all__ = [
+    "Batch",
+    "RunInfo",
+    "SqliteJournal",
+    "Store",
+    "StoreLock",
+    "StoreReader",
+    "WalletLock",
+    "library_version",
+    "open_store",
+    "utc_now",
+]

@@ -1,0 +1,74 @@
+"""One engine per store and per wallet, held by the operating system: it goes when the process goes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import platformdirs
+
+from arbtui.errors import LockHeld
+from arbtui.store.driver import mapped
+from arbtui.units import Address
+
+
+class FileLock:
+    """An exclusive lock on a file that names its holder's process id. The file itself is left behind.
+
+    Raises LockHeld where another process (or this one, a second time) has it; `advice` says how to mend it.
+    """
+
+    def __init__(self, path: Path, advice: str) -> None:
+        self.path = path
+        with mapped(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._descriptor)
+            raise LockHeld(f"another engine (pid {holder}) holds {path}; {advice}") from None
+        except OSError as error:
+            os.close(self._descriptor)
+            raise LockHeld(f"{path} cannot be locked ({error.strerror}); {advice}") from error
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def close(self) -> None:
+        """Let go. Closing twice is harmless."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class StoreLock(FileLock):
+    """The lock of a store directory, which is made if it is missing."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(Path(directory) / "engine.lock", "stop it or choose another store.directory")
+
+
+class WalletLock(FileLock):
+    """The lock of a wallet on a chain, wherever the stores are.
+
+    `scope` tells apart chains that share an id, as local ones do: the hash of block 0, say.
+    """
+
+    def __init__(
+        self, chain_id: int, wallet: Address, *, scope: str = "", directory: Path | None = None
+    ) -> None:
+        where = directory or platformdirs.user_state_path("arbtui") / "locks"
+        name = "-".join(part for part in ("wallet", str(chain_id), wallet.lower(), scope) if part)
+        super().__init__(where / f"{name}.lock", "stop it or choose another wallet")

@@ -1,0 +1,346 @@
+"""The metrics file's reading side, for the command line, the desk and notebooks. Amounts are decimal text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from arbtui.errors import StoreError
+from arbtui.store import migrations
+from arbtui.store.database import Family, metrics_path
+from arbtui.store.driver import mapped, open_reader, sqlite3
+from arbtui.store.rows import seal
+
+Row = dict[str, Any]
+
+
+def open_store(directory: str | Path, family: Family = "live") -> StoreReader:
+    """Open the `live` or `paper` metrics file of a store directory, for reading only.
+
+    Raises StoreError, one line, where it is missing, damaged, locked, or of an older or newer ARBTUI.
+    """
+    path = metrics_path(Path(directory), family)
+    with mapped(path):
+        if not path.exists():
+            raise StoreError(
+                f"there is no store at {path}; start `arbtui run`, or name another store.directory"
+            )
+        connection = open_reader(path)
+        try:
+            migrations.require_known(connection, path, migrations.METRICS, complete=True)
+        except BaseException:
+            connection.close()
+            raise
+    return StoreReader(connection, path, family)
+
+
+class StoreReader:
+    """Reads; it cannot write. Every method is one short read, so that it never holds the writer's log.
+
+    Rows are dicts: exact amounts decimal strings in base units (wei where the name says so), flags bool,
+    times UTC ISO-8601.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, family: Family) -> None:
+        self.path = path
+        self.family = family
+        self._connection = connection
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Rows of any SELECT, for notebooks; nothing can be changed through it."""
+        with mapped(self.path):
+            return [dict(row) for row in self._connection.execute(sql, values)]
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Several reads that belong together see one state of the file; keep it short."""
+        with mapped(self.path):
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    def data_version(self) -> int:
+        """Changes whenever the engine has committed; costs microseconds."""
+        return int(self.query("PRAGMA data_version")[0]["data_version"])
+
+    def check(self) -> list[str]:
+        """What SQLite finds wrong with the file: nothing, as a rule."""
+        found = [str(row["integrity_check"]) for row in self.query("PRAGMA integrity_check(10)")]
+        broken = [
+            f"foreign key: {row['table']} row {row['rowid']}"
+            for row in self.query("PRAGMA foreign_key_check")
+        ]
+        return [line for line in found if line != "ok"] + broken
+
+    def runs(self) -> list[Row]:
+        """Newest first."""
+        return self.query("SELECT * FROM run ORDER BY started_at DESC, rowid DESC")
+
+    def blocks(self, limit: int = 100) -> list[Row]:
+        """Newest first; `elapsed_ms` is wall time."""
+        return [
+            _without_twins(row)
+            for row in self.query("SELECT * FROM block ORDER BY rowid DESC LIMIT ?", (limit,))
+        ]
+
+    def opportunities(self, limit: int = 100, outcome: str | None = None) -> list[Row]:
+        """Newest first; `outcome` 'ticket' or 'dropped', or None for both. With token and path as values."""
+        rows = self.query(
+            "SELECT * FROM opportunity WHERE ?1 IS NULL OR outcome = ?1 ORDER BY rowid DESC LIMIT ?2",
+            (outcome, limit),
+        )
+        return [_opportunity(row) for row in rows]
+
+    def opportunity(self, opportunity_id: str) -> Row | None:
+        """One (its newest run's) with every lender's quote and every check."""
+        rows = self.query(
+            "SELECT * FROM opportunity WHERE id = ? ORDER BY rowid DESC LIMIT 1", (opportunity_id,)
+        )
+        if not rows:
+            return None
+        found = _opportunity(rows[0])
+        found["quotes"] = self.quotes(found["run"], opportunity_id)
+        found["checks"] = self.checks(opportunity_id)
+        return found
+
+    def quotes(self, run: str, opportunity_id: str) -> list[Row]:
+        """Every lender's answer, the chosen first, then the usable by cost; `why_lost` says why not."""
+        rows = self.query(
+            "SELECT * FROM loan_quote WHERE run = ? AND opportunity_id = ?"
+            " ORDER BY chosen DESC, usable DESC, total_cost_real IS NULL, total_cost_real, lender",
+            (run, opportunity_id),
+        )
+        return [_flags(_without_twins(row), "usable", "chosen") for row in rows]
+
+    def checks(self, subject_id: str, phase: str | None = None) -> list[Row]:
+        """Checks of an opportunity or a ticket in their order; `limit` and `margin` in `unit`."""
+        rows = self.query(
+            "SELECT phase, seq, block, name AS 'check', passed, observed, limit_value AS 'limit', margin, unit,"
+            " detail FROM check_result WHERE subject_id = ?1 AND (?2 IS NULL OR phase = ?2)"
+            " ORDER BY run, phase DESC, seq",
+            (subject_id, phase),
+        )
+        return [_flags(row, "passed") for row in rows]
+
+    def tickets(self, limit: int = 100) -> list[Row]:
+        """Newest first, with token and the last decision's kind and reason (None while there is none)."""
+        return [_ticket(row) for row in self.query(f"{_TICKETS} ORDER BY t.rowid DESC LIMIT ?", (limit,))]
+
+    def ticket(self, ticket_id: str) -> Row | None:
+        """One with quotes, checks, path and decisions."""
+        rows = self.query(f"{_TICKETS} WHERE t.id = ?", (ticket_id,))
+        if not rows:
+            return None
+        found = _ticket(rows[0])
+        found["quotes"] = self.quotes(found["run"], found["opportunity"])
+        found["checks"] = self.checks(ticket_id)
+        found["decisions"] = self.query(
+            "SELECT * FROM decision WHERE ticket_id = ? ORDER BY id", (ticket_id,)
+        )
+        opportunity = self.query(
+            "SELECT path FROM opportunity WHERE run = ? AND id = ?", (found["run"], found["opportunity"])
+        )
+        found["path"] = json.loads(opportunity[0]["path"])
+        return found
+
+    def decisions(self, limit: int = 1_000) -> list[Row]:
+        """Newest first, with the foreign trade that moved the market, where one is to blame."""
+        return self.query("SELECT * FROM decision ORDER BY id DESC LIMIT ?", (limit,))
+
+    def incidents(self, limit: int = 100) -> list[Row]:
+        """Newest first."""
+        return self.query("SELECT * FROM incident ORDER BY id DESC LIMIT ?", (limit,))
+
+    def funnel(self) -> list[Row]:
+        """Per run: blocks, opportunities, dropped, tickets, approved, executions, mined."""
+        return self.query("SELECT * FROM v_funnel ORDER BY started_at DESC")
+
+    def executions(self, limit: int | None = None, since: str | None = None) -> list[Row]:
+        """Newest first, as `arbtui executions --json` gives them.
+
+        `expected_profit` is in base units of `token`, `net_profit` in wei of the native coin. What no receipt
+        has said yet is None, and `reconciled` False.
+        """
+        rows = self.query(
+            "SELECT * FROM v_execution WHERE ?1 IS NULL OR decided_at >= ?1"
+            " ORDER BY decided_at DESC, id DESC LIMIT ?2",
+            (since, -1 if limit is None else limit),
+        )
+        hashes = self._attempt_hashes()
+        broken = _broken(self.settlements(since))
+        quotes = self._quotes_by_ticket([str(row["ticket_id"]) for row in rows])
+        return [_execution(row, hashes, broken, quotes) for row in rows]
+
+    def execution(self, execution_id: str) -> Row | None:
+        """One with its quotes and why the others lost, checks, events, attempts, settlement and deltas."""
+        rows = self.query("SELECT * FROM v_execution WHERE id = ?", (execution_id,))
+        if not rows:
+            return None
+        quotes = self._quotes_by_ticket([str(rows[0]["ticket_id"])])
+        settled = self.settlements(execution_id=execution_id)
+        found = _execution(rows[0], self._attempt_hashes(execution_id), _broken(settled), quotes)
+        found["checks"] = self.checks(found["ticket"])
+        found["events"] = self.query(
+            "SELECT at, block, from_status, to_status, reason FROM execution_event WHERE execution_id = ?"
+            " ORDER BY id",
+            (execution_id,),
+        )
+        found["attempts"] = [
+            _without_twins(row)
+            for row in self.query(
+                "SELECT * FROM attempt WHERE execution_id = ? ORDER BY number", (execution_id,)
+            )
+        ]
+        found["settlement"] = settled[0] if settled else None
+        return found
+
+    def settlements(self, since: str | None = None, execution_id: str | None = None) -> list[Row]:
+        """Those that stand (their execution is mined, reverted or cancelled), oldest first, with `deltas`.
+
+        `sealed` is False for a row that was altered after it was written. `since` is of the execution's decision.
+        """
+        rows = self.query(
+            "SELECT s.*, e.status, e.lender, e.decided_at, e.mined_at, e.ticket_id FROM settlement AS s"
+            " JOIN execution AS e ON e.id = s.execution_id"
+            " WHERE e.status IN ('mined', 'reverted', 'cancelled')"
+            " AND (?1 IS NULL OR e.decided_at >= ?1) AND (?2 IS NULL OR e.id = ?2)"
+            " ORDER BY e.decided_at, e.id",
+            (since, execution_id),
+        )
+        deltas: dict[str, list[Row]] = {}
+        for delta in self.query(
+            "SELECT execution_id, account, role, token, token_symbol, token_decimals, amount"
+            " FROM settlement_delta WHERE ?1 IS NULL OR execution_id = ?1 ORDER BY execution_id, seq",
+            (execution_id,),
+        ):
+            deltas.setdefault(str(delta.pop("execution_id")), []).append(
+                {
+                    "account": delta["account"],
+                    "role": delta["role"],
+                    "token": _token(delta),
+                    "amount": delta["amount"],
+                }
+            )
+        for row in rows:
+            own = deltas.get(row["execution_id"], [])
+            row["sealed"] = row.pop("seal") == seal(
+                row, ((d["account"], d["token"]["address"], d["amount"]) for d in own)
+            )
+            row["deltas"] = own
+            row["success"] = bool(row["success"])
+            row["reconciled"] = None if row["reconciled"] is None else bool(row["reconciled"])
+        return [_without_twins(row) for row in rows]
+
+    def _attempt_hashes(self, execution_id: str | None = None) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for row in self.query(
+            "SELECT execution_id, tx_hash FROM attempt WHERE ?1 IS NULL OR execution_id = ?1"
+            " ORDER BY execution_id, number",
+            (execution_id,),
+        ):
+            found.setdefault(str(row["execution_id"]), []).append(str(row["tx_hash"]))
+        return found
+
+    def _quotes_by_ticket(self, tickets: Iterable[str]) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = {}
+        for ticket in set(tickets):
+            for row in self.query("SELECT run, opportunity_id FROM ticket WHERE id = ?", (ticket,)):
+                found[ticket] = self.quotes(str(row["run"]), str(row["opportunity_id"]))
+        return found
+
+
+_TICKETS = (
+    "SELECT t.*, o.token, o.token_symbol, o.token_decimals, o.path_id, o.amount_in, o.gross_profit,"
+    " (SELECT d.kind FROM decision AS d WHERE d.ticket_id = t.id ORDER BY d.id DESC LIMIT 1) AS decision,"
+    " (SELECT d.reason FROM decision AS d WHERE d.ticket_id = t.id ORDER BY d.id DESC LIMIT 1)"
+    " AS decision_reason"
+    " FROM ticket AS t JOIN opportunity AS o ON o.run = t.run AND o.id = t.opportunity_id"
+)
+
+
+def _broken(settlements: Iterable[Row]) -> set[str]:
+    return {str(row["execution_id"]) for row in settlements if not row["sealed"]}
+
+
+def _without_twins(row: Row) -> Row:
+    """The REAL columns are for ordering and pictures in SQL; who reads rows gets the exact ones."""
+    return {name: value for name, value in row.items() if not name.endswith("_real")}
+
+
+def _flags(row: Row, *names: str) -> Row:
+    for name in names:
+        row[name] = bool(row[name])
+    return row
+
+
+def _token(row: Row) -> Row:
+    return {
+        "address": row.pop("token"),
+        "symbol": row.pop("token_symbol"),
+        "decimals": row.pop("token_decimals"),
+    }
+
+
+def _opportunity(row: Row) -> Row:
+    row = _without_twins(row)
+    row["token"] = _token(row)
+    row["path"] = json.loads(row["path"])
+    return row
+
+
+def _ticket(row: Row) -> Row:
+    row = _without_twins(row)
+    row["token"] = _token(row)
+    row["opportunity"] = row.pop("opportunity_id")
+    row["ladder"] = json.loads(row["ladder"])
+    row["rate_pools"] = json.loads(row["rate_pools"])
+    return row
+
+
+def _execution(row: Row, hashes: dict[str, list[str]], broken: set[str], quotes: dict[str, list[Row]]) -> Row:
+    key = str(row["id"])
+    return {
+        "id": key,
+        "ticket": row["ticket_id"],
+        "status": row["status"],
+        "lender": row["lender"],
+        "tx_hashes": hashes.get(key, []),
+        "tx_hash": row["tx_hash"],
+        "expected_profit": row["expected_profit"],
+        "net_profit": row["net_wei"],
+        "token": _token(row),
+        "gas_used": row["gas_used"],
+        "reconciled": bool(row["reconciled"]) and key not in broken,
+        "expected_net_wei": row["expected_net_wei"],
+        "gas_cost": row["gas_cost"],
+        "l1_fee": row["l1_fee"],
+        "loan_fee": row["loan_fee"],
+        "strategy": row["strategy"],
+        "path_id": row["path_id"],
+        "decided_at": row["decided_at"],
+        "sent_at": row["sent_at"],
+        "mined_at": row["mined_at"],
+        "seconds": row["seconds"],
+        "mined_block": row["mined_block"],
+        "error_class": row["error_class"],
+        "reason": row["reason"],
+        "run": row["run"],
+        "quotes": quotes.get(str(row["ticket_id"]), []),
+    }

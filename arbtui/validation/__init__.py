@@ -1,0 +1,7 @@
+"""One function a check; the validator runs them and keeps every observed value, limit and margin."""
+
+from arbtui.validation.checks import Candidate
+from arbtui.validation.policy import ValidationPolicy
+from arbtui.validation.validator import OpportunityValidator, Verdict
+
+__all__ = ["Candidate", "OpportunityValidator", "ValidationPolicy", "Verdict"]

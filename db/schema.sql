@@ -1,0 +1,396 @@
+CREATE TABLE attempt (
+    execution_id TEXT NOT NULL REFERENCES execution (id),
+    number INTEGER NOT NULL,
+    run TEXT NOT NULL REFERENCES run (id),
+    block INTEGER,
+    kind TEXT NOT NULL CHECK (kind IN ('trade', 'cancel')),
+    nonce INTEGER NOT NULL,
+    tx_hash TEXT NOT NULL,
+    max_fee_per_gas TEXT NOT NULL
+        CHECK (max_fee_per_gas <> ''
+        AND max_fee_per_gas NOT GLOB '*[^0-9]*' AND max_fee_per_gas NOT GLOB '0?*'),
+    max_fee_per_gas_real REAL GENERATED ALWAYS AS (CAST(max_fee_per_gas AS REAL)) VIRTUAL,
+    max_priority_fee_per_gas TEXT NOT NULL
+        CHECK (max_priority_fee_per_gas <> ''
+        AND max_priority_fee_per_gas NOT GLOB '*[^0-9]*' AND max_priority_fee_per_gas NOT GLOB '0?*'),
+    max_priority_fee_per_gas_real REAL GENERATED ALWAYS AS (CAST(max_priority_fee_per_gas AS REAL)) VIRTUAL,
+    delivery TEXT NOT NULL
+        CHECK (delivery IN ('unsent', 'delivered', 'rejected', 'not_delivered', 'ambiguous')),
+    error TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (execution_id, number)
+) STRICT;
+
+CREATE TABLE block (
+    run TEXT NOT NULL REFERENCES run (id),
+    number INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    timestamp INTEGER NOT NULL, -- the chain's own: seconds since 1970
+    base_fee_per_gas TEXT NOT NULL
+        CHECK (base_fee_per_gas <> ''
+        AND base_fee_per_gas NOT GLOB '*[^0-9]*' AND base_fee_per_gas NOT GLOB '0?*'),
+    base_fee_per_gas_real REAL GENERATED ALWAYS AS (CAST(base_fee_per_gas AS REAL)) VIRTUAL,
+    pools INTEGER NOT NULL,
+    cycles INTEGER NOT NULL,
+    elapsed_ms REAL NOT NULL,
+    PRIMARY KEY (run, number, hash)
+) STRICT;
+
+CREATE TABLE check_result (
+    run TEXT NOT NULL REFERENCES run (id),
+    subject_kind TEXT NOT NULL CHECK (subject_kind IN ('opportunity', 'ticket')),
+    subject_id TEXT NOT NULL,
+    phase TEXT NOT NULL CHECK (phase IN ('ticket', 'send')),
+    seq INTEGER NOT NULL,
+    block INTEGER,
+    name TEXT NOT NULL,
+    passed INTEGER NOT NULL CHECK (passed IN (0, 1)),
+    observed TEXT NOT NULL
+        CHECK (observed GLOB '*[0-9]'
+        AND ltrim(substr(observed, 1, 1), '-') || substr(observed, 2) NOT GLOB '*[^0-9]*'
+        AND observed NOT GLOB '0?*' AND observed NOT GLOB '-0*'),
+    limit_value TEXT NOT NULL
+        CHECK (limit_value GLOB '*[0-9]'
+        AND ltrim(substr(limit_value, 1, 1), '-') || substr(limit_value, 2) NOT GLOB '*[^0-9]*'
+        AND limit_value NOT GLOB '0?*' AND limit_value NOT GLOB '-0*'),
+    margin TEXT NOT NULL
+        CHECK (margin GLOB '*[0-9]'
+        AND ltrim(substr(margin, 1, 1), '-') || substr(margin, 2) NOT GLOB '*[^0-9]*'
+        AND margin NOT GLOB '0?*' AND margin NOT GLOB '-0*'),
+    margin_real REAL GENERATED ALWAYS AS (CAST(margin AS REAL)) VIRTUAL,
+    unit TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (run, subject_kind, subject_id, phase, seq)
+) STRICT;
+
+CREATE TABLE command (
+    id INTEGER PRIMARY KEY,
+    run TEXT REFERENCES run (id), -- the run that took it
+    block INTEGER,
+    at TEXT NOT NULL
+        CHECK (at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    kind TEXT NOT NULL,
+    argument TEXT NOT NULL CHECK (json_valid(argument)),
+    taken_at TEXT
+        CHECK (taken_at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    result TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+CREATE TABLE decision (
+    id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL REFERENCES run (id),
+    ticket_id TEXT NOT NULL REFERENCES ticket (id),
+    kind TEXT NOT NULL CHECK (kind IN ('approved_by_hand', 'approved_by_mandate', 'approved_by_all',
+        'rejected', 'expired_seen', 'expired_unseen', 'stale')),
+    reason TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    block_hash TEXT NOT NULL,
+    at TEXT NOT NULL
+        CHECK (at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    moved_by_block INTEGER,
+    moved_by_pool TEXT COLLATE NOCASE,
+    moved_by_tx TEXT,
+    moved_by_log_index INTEGER
+) STRICT;
+
+CREATE TABLE execution (
+    id TEXT PRIMARY KEY,
+    run TEXT NOT NULL REFERENCES run (id),
+    block INTEGER,
+    -- no foreign key: an execution that only the journal knows is written down all the same
+    ticket_id TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('paper', 'prepared', 'submitted', 'mined', 'reverted',
+        'cancelled', 'expired', 'rejected')),
+    nonce INTEGER,
+    lender TEXT NOT NULL,
+    strategy TEXT NOT NULL,
+    token TEXT NOT NULL COLLATE NOCASE,
+    token_symbol TEXT NOT NULL,
+    token_decimals INTEGER NOT NULL,
+    expected_profit TEXT
+        CHECK (expected_profit GLOB '*[0-9]'
+        AND ltrim(substr(expected_profit, 1, 1), '-') || substr(expected_profit, 2) NOT GLOB '*[^0-9]*'
+        AND expected_profit NOT GLOB '0?*' AND expected_profit NOT GLOB '-0*'),
+    expected_profit_real REAL GENERATED ALWAYS AS (CAST(expected_profit AS REAL)) VIRTUAL,
+    expected_net_wei TEXT
+        CHECK (expected_net_wei GLOB '*[0-9]'
+        AND ltrim(substr(expected_net_wei, 1, 1), '-') || substr(expected_net_wei, 2) NOT GLOB '*[^0-9]*'
+        AND expected_net_wei NOT GLOB '0?*' AND expected_net_wei NOT GLOB '-0*'),
+    expected_net_wei_real REAL GENERATED ALWAYS AS (CAST(expected_net_wei AS REAL)) VIRTUAL,
+    decided_at TEXT NOT NULL
+        CHECK (decided_at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    sent_at TEXT
+        CHECK (sent_at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    mined_at TEXT
+        CHECK (mined_at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    error_class TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+CREATE TABLE execution_event (
+    id INTEGER PRIMARY KEY,
+    execution_id TEXT NOT NULL REFERENCES execution (id),
+    run TEXT NOT NULL REFERENCES run (id),
+    block INTEGER,
+    at TEXT NOT NULL
+        CHECK (at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    from_status TEXT NOT NULL, -- empty for the first
+    to_status TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE incident (
+    id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL REFERENCES run (id),
+    block INTEGER,
+    at TEXT NOT NULL
+        CHECK (at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    kind TEXT NOT NULL,
+    error_class TEXT NOT NULL DEFAULT '',
+    execution_id TEXT,
+    detail TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE loan_quote (
+    run TEXT NOT NULL,
+    opportunity_id TEXT NOT NULL,
+    lender TEXT NOT NULL,
+    protocol TEXT NOT NULL,
+    version TEXT NOT NULL,
+    token TEXT NOT NULL COLLATE NOCASE,
+    amount TEXT NOT NULL
+        CHECK (amount <> '' AND amount NOT GLOB '*[^0-9]*' AND amount NOT GLOB '0?*'),
+    block INTEGER NOT NULL,
+    usable INTEGER NOT NULL CHECK (usable IN (0, 1)),
+    reason TEXT,
+    detail TEXT NOT NULL,
+    available TEXT
+        CHECK (available <> '' AND available NOT GLOB '*[^0-9]*' AND available NOT GLOB '0?*'),
+    fee TEXT
+        CHECK (fee <> '' AND fee NOT GLOB '*[^0-9]*' AND fee NOT GLOB '0?*'),
+    gas_overhead INTEGER NOT NULL,
+    gas_overhead_source TEXT NOT NULL,
+    gas_cost TEXT
+        CHECK (gas_cost <> '' AND gas_cost NOT GLOB '*[^0-9]*' AND gas_cost NOT GLOB '0?*'),
+    total_cost TEXT
+        CHECK (total_cost <> '' AND total_cost NOT GLOB '*[^0-9]*' AND total_cost NOT GLOB '0?*'),
+    total_cost_real REAL GENERATED ALWAYS AS (CAST(total_cost AS REAL)) VIRTUAL,
+    chosen INTEGER NOT NULL DEFAULT 0 CHECK (chosen IN (0, 1)),
+    why_lost TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (run, opportunity_id, lender),
+    FOREIGN KEY (run, opportunity_id) REFERENCES opportunity (run, id)
+) STRICT;
+
+CREATE TABLE opportunity (
+    run TEXT NOT NULL REFERENCES run (id),
+    id TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    block_hash TEXT NOT NULL,
+    at TEXT NOT NULL
+        CHECK (at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    path_id TEXT NOT NULL,
+    path TEXT NOT NULL CHECK (json_valid(path)), -- the hops in order, amounts as text
+    token TEXT NOT NULL COLLATE NOCASE,
+    token_symbol TEXT NOT NULL,
+    token_decimals INTEGER NOT NULL,
+    amount_in TEXT NOT NULL
+        CHECK (amount_in <> '' AND amount_in NOT GLOB '*[^0-9]*' AND amount_in NOT GLOB '0?*'),
+    amount_in_real REAL GENERATED ALWAYS AS (CAST(amount_in AS REAL)) VIRTUAL,
+    amount_out TEXT NOT NULL
+        CHECK (amount_out <> '' AND amount_out NOT GLOB '*[^0-9]*' AND amount_out NOT GLOB '0?*'),
+    amount_out_real REAL GENERATED ALWAYS AS (CAST(amount_out AS REAL)) VIRTUAL,
+    gross_profit TEXT NOT NULL
+        CHECK (gross_profit GLOB '*[0-9]'
+        AND ltrim(substr(gross_profit, 1, 1), '-') || substr(gross_profit, 2) NOT GLOB '*[^0-9]*'
+        AND gross_profit NOT GLOB '0?*' AND gross_profit NOT GLOB '-0*'),
+    gross_profit_real REAL GENERATED ALWAYS AS (CAST(gross_profit AS REAL)) VIRTUAL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('ticket', 'dropped')),
+    reason TEXT NOT NULL DEFAULT '', -- the check that failed, where dropped
+    -- what it would have earned after fee and gas, where that could be computed
+    net_wei TEXT
+        CHECK (net_wei GLOB '*[0-9]'
+        AND ltrim(substr(net_wei, 1, 1), '-') || substr(net_wei, 2) NOT GLOB '*[^0-9]*'
+        AND net_wei NOT GLOB '0?*' AND net_wei NOT GLOB '-0*'),
+    net_wei_real REAL GENERATED ALWAYS AS (CAST(net_wei AS REAL)) VIRTUAL,
+    moved_by_block INTEGER, -- the foreign trade that last moved one of its pools
+    moved_by_pool TEXT COLLATE NOCASE,
+    moved_by_tx TEXT,
+    moved_by_log_index INTEGER,
+    PRIMARY KEY (run, id)
+) STRICT;
+
+CREATE TABLE run (
+    id TEXT PRIMARY KEY,
+    started_at TEXT NOT NULL
+        CHECK (started_at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    ended_at TEXT
+        CHECK (ended_at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    stage TEXT NOT NULL CHECK (stage IN ('observe', 'paper', 'canary', 'live')),
+    approve TEXT NOT NULL CHECK (approve IN ('none', 'mandate', 'all')),
+    chain_id INTEGER NOT NULL,
+    chain TEXT NOT NULL,
+    wallet TEXT NOT NULL COLLATE NOCASE,
+    executor TEXT NOT NULL COLLATE NOCASE,
+    treasury TEXT NOT NULL COLLATE NOCASE,
+    version TEXT NOT NULL,
+    config_digest TEXT NOT NULL,
+    seed INTEGER
+) STRICT;
+
+CREATE TABLE settlement (
+    execution_id TEXT PRIMARY KEY REFERENCES execution (id),
+    run TEXT NOT NULL REFERENCES run (id),
+    block INTEGER NOT NULL,
+    block_hash TEXT NOT NULL,
+    tx_hash TEXT NOT NULL,
+    success INTEGER NOT NULL CHECK (success IN (0, 1)),
+    gas_used INTEGER NOT NULL,
+    effective_gas_price TEXT NOT NULL
+        CHECK (effective_gas_price <> ''
+        AND effective_gas_price NOT GLOB '*[^0-9]*' AND effective_gas_price NOT GLOB '0?*'),
+    effective_gas_price_real REAL GENERATED ALWAYS AS (CAST(effective_gas_price AS REAL)) VIRTUAL,
+    gas_cost TEXT NOT NULL
+        CHECK (gas_cost <> '' AND gas_cost NOT GLOB '*[^0-9]*' AND gas_cost NOT GLOB '0?*'),
+    gas_cost_real REAL GENERATED ALWAYS AS (CAST(gas_cost AS REAL)) VIRTUAL,
+    l1_fee TEXT NOT NULL
+        CHECK (l1_fee <> '' AND l1_fee NOT GLOB '*[^0-9]*' AND l1_fee NOT GLOB '0?*'),
+    loan_fee TEXT
+        CHECK (loan_fee <> '' AND loan_fee NOT GLOB '*[^0-9]*' AND loan_fee NOT GLOB '0?*'),
+    net_wei TEXT NOT NULL
+        CHECK (net_wei GLOB '*[0-9]'
+        AND ltrim(substr(net_wei, 1, 1), '-') || substr(net_wei, 2) NOT GLOB '*[^0-9]*'
+        AND net_wei NOT GLOB '0?*' AND net_wei NOT GLOB '-0*'),
+    net_wei_real REAL GENERATED ALWAYS AS (CAST(net_wei AS REAL)) VIRTUAL,
+    reconciled INTEGER CHECK (reconciled IN (0, 1)),
+    difference TEXT NOT NULL DEFAULT '',
+    -- sha-256 of the settlement as it was written; a row that was altered contradicts it
+    seal TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE settlement_delta (
+    execution_id TEXT NOT NULL REFERENCES settlement (execution_id),
+    seq INTEGER NOT NULL,
+    run TEXT NOT NULL REFERENCES run (id),
+    block INTEGER NOT NULL,
+    account TEXT NOT NULL COLLATE NOCASE,
+    role TEXT NOT NULL CHECK (role IN ('executor', 'wallet', 'treasury')),
+    token TEXT NOT NULL COLLATE NOCASE,
+    token_symbol TEXT NOT NULL,
+    token_decimals INTEGER NOT NULL,
+    amount TEXT NOT NULL
+        CHECK (amount GLOB '*[0-9]'
+        AND ltrim(substr(amount, 1, 1), '-') || substr(amount, 2) NOT GLOB '*[^0-9]*'
+        AND amount NOT GLOB '0?*' AND amount NOT GLOB '-0*'),
+    amount_real REAL GENERATED ALWAYS AS (CAST(amount AS REAL)) VIRTUAL,
+    PRIMARY KEY (execution_id, seq)
+) STRICT;
+
+CREATE TABLE ticket (
+    id TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    run TEXT NOT NULL,
+    opportunity_id TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    created_at TEXT NOT NULL
+        CHECK (created_at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    lender TEXT NOT NULL,
+    strategy TEXT NOT NULL,
+    gas_limit INTEGER NOT NULL,
+    min_profit TEXT NOT NULL
+        CHECK (min_profit GLOB '*[0-9]'
+        AND ltrim(substr(min_profit, 1, 1), '-') || substr(min_profit, 2) NOT GLOB '*[^0-9]*'
+        AND min_profit NOT GLOB '0?*' AND min_profit NOT GLOB '-0*'),
+    min_profit_real REAL GENERATED ALWAYS AS (CAST(min_profit AS REAL)) VIRTUAL,
+    last_block INTEGER NOT NULL,
+    expected_profit TEXT NOT NULL
+        CHECK (expected_profit GLOB '*[0-9]'
+        AND ltrim(substr(expected_profit, 1, 1), '-') || substr(expected_profit, 2) NOT GLOB '*[^0-9]*'
+        AND expected_profit NOT GLOB '0?*' AND expected_profit NOT GLOB '-0*'),
+    expected_profit_real REAL GENERATED ALWAYS AS (CAST(expected_profit AS REAL)) VIRTUAL,
+    expected_gas INTEGER NOT NULL,
+    expected_net_wei TEXT NOT NULL
+        CHECK (expected_net_wei GLOB '*[0-9]'
+        AND ltrim(substr(expected_net_wei, 1, 1), '-') || substr(expected_net_wei, 2) NOT GLOB '*[^0-9]*'
+        AND expected_net_wei NOT GLOB '0?*' AND expected_net_wei NOT GLOB '-0*'),
+    expected_net_wei_real REAL GENERATED ALWAYS AS (CAST(expected_net_wei AS REAL)) VIRTUAL,
+    calldata_hash TEXT NOT NULL, -- keccak-256
+    calldata TEXT NOT NULL,
+    rate_numerator TEXT NOT NULL
+        CHECK (rate_numerator <> ''
+        AND rate_numerator NOT GLOB '*[^0-9]*' AND rate_numerator NOT GLOB '0?*'),
+    rate_denominator TEXT NOT NULL
+        CHECK (rate_denominator <> ''
+        AND rate_denominator NOT GLOB '*[^0-9]*' AND rate_denominator NOT GLOB '0?*'),
+    rate_pools TEXT NOT NULL CHECK (json_valid(rate_pools)),
+    rate_block INTEGER NOT NULL,
+    ladder TEXT NOT NULL CHECK (json_valid(ladder)),
+    worst_cost TEXT NOT NULL
+        CHECK (worst_cost <> '' AND worst_cost NOT GLOB '*[^0-9]*' AND worst_cost NOT GLOB '0?*'),
+    worst_cost_real REAL GENERATED ALWAYS AS (CAST(worst_cost AS REAL)) VIRTUAL,
+    simulated_block INTEGER NOT NULL,
+    simulated_hash TEXT NOT NULL,
+    FOREIGN KEY (run, opportunity_id) REFERENCES opportunity (run, id)
+) STRICT;
+
+CREATE INDEX attempt_by_hash ON attempt (tx_hash);
+
+CREATE INDEX check_result_by_subject ON check_result (subject_id);
+
+CREATE INDEX command_waiting ON command (id) WHERE taken_at IS NULL;
+
+CREATE INDEX decision_by_ticket ON decision (ticket_id);
+
+CREATE INDEX decision_by_time ON decision (at);
+
+CREATE INDEX execution_by_ticket ON execution (ticket_id);
+
+CREATE INDEX execution_by_time ON execution (decided_at);
+
+CREATE INDEX execution_event_by_execution ON execution_event (execution_id, id);
+
+CREATE INDEX incident_by_time ON incident (at);
+
+CREATE INDEX opportunity_by_block ON opportunity (run, block);
+
+CREATE INDEX opportunity_by_outcome ON opportunity (outcome, at);
+
+CREATE INDEX ticket_by_opportunity ON ticket (run, opportunity_id);
+
+CREATE INDEX ticket_by_time ON ticket (created_at);
+
+CREATE VIEW v_execution AS
+SELECT
+    e.id, e.run, e.block, e.ticket_id, e.status, e.lender, e.strategy, o.path_id,
+    e.token, e.token_symbol, e.token_decimals,
+    e.expected_profit, e.expected_net_wei, e.decided_at, e.sent_at, e.mined_at, e.error_class, e.reason,
+    s.tx_hash, s.block AS mined_block, s.gas_used, s.gas_cost, s.l1_fee, s.loan_fee,
+    s.net_wei, s.net_wei_real, s.reconciled,
+    round((julianday(e.mined_at) - julianday(e.decided_at)) * 86400.0, 3) AS seconds,
+    (SELECT count(*) FROM attempt AS a WHERE a.execution_id = e.id) AS attempts
+FROM execution AS e
+-- A settlement counts while its transaction stands: after a reorg the execution is back at 'submitted'.
+LEFT JOIN settlement AS s ON s.execution_id = e.id AND e.status IN ('mined', 'reverted', 'cancelled')
+LEFT JOIN ticket AS t ON t.id = e.ticket_id
+LEFT JOIN opportunity AS o ON o.run = t.run AND o.id = t.opportunity_id;
+
+CREATE VIEW v_funnel AS
+SELECT
+    r.id AS run, r.started_at, r.stage,
+    (SELECT count(*) FROM block AS b WHERE b.run = r.id) AS blocks,
+    (SELECT count(*) FROM opportunity AS o WHERE o.run = r.id) AS opportunities,
+    (SELECT count(*) FROM opportunity AS o WHERE o.run = r.id AND o.outcome = 'dropped') AS dropped,
+    (SELECT count(*) FROM ticket AS t WHERE t.run = r.id) AS tickets,
+    (SELECT count(DISTINCT d.ticket_id) FROM decision AS d
+        WHERE d.run = r.id AND d.kind LIKE 'approved%') AS approved,
+    (SELECT count(*) FROM execution AS e WHERE e.run = r.id) AS executions,
+    (SELECT count(*) FROM execution AS e WHERE e.run = r.id AND e.status = 'mined') AS mined
+FROM run AS r;
+
+CREATE TRIGGER execution_event_is_never_changed BEFORE UPDATE ON execution_event
+BEGIN
+    SELECT RAISE(ABORT, 'execution_event is append-only');
+END;
+
+CREATE TRIGGER execution_event_is_never_deleted BEFORE DELETE ON execution_event
+BEGIN
+    SELECT RAISE(ABORT, 'execution_event is append-only');
+END;
