@@ -179,7 +179,7 @@ def load_config(given: str | None = None) -> Config:
         raise ConfigError(f"{path}: {'; '.join(problems)}", problems) from error
 
 
-def _problem(item: Any, values: dict[str, Any]) -> str:
+def _problem(item: Any) -> str:
     where = ".".join(str(part) for part in item["loc"])
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":

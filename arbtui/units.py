@@ -77,8 +77,7 @@ def format_amount(amount: int, decimals: int, places: int | None = None) -> str:
         value = Decimal(amount).scaleb(-decimals)
         if places is not None and places < decimals:
             value = value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_FLOOR)
-        text = f"{value:,f}"
-    return text
+        return f"{value:,f}"
 
 
 def format_gwei(wei_per_gas: int) -> str:

@@ -87,12 +87,20 @@ class Node:
             raise MalformedAnswer("eth_getLogs: no list")
         return tuple(_log(item, "eth_getLogs") for item in answer)
 
-    async def simulate(self, transaction: dict[str, Any], block: BlockRef) -> Simulated:
-        """`transaction` as the next block would run it after `block`."""
+    async def simulate(self, transaction: dict[str, Any], block: BlockRef, seconds: int) -> Simulated:
+        """`transaction` as the next block would run it, `seconds` after `block` and on top of it.
+
+        Number and time of the next block are set: anvil would run it inside `block` itself, where pools that
+        traded in it skip their oracle writes and the gas comes out too low.
+        """
+        next_block = {"number": hex(block.number + 1), "time": hex(block.timestamp + max(1, seconds))}
         answer = await self.rpc.call(
             "eth_simulateV1",
             [
-                {"blockStateCalls": [{"calls": [transaction]}], "validation": False},
+                {
+                    "blockStateCalls": [{"blockOverrides": next_block, "calls": [transaction]}],
+                    "validation": False,
+                },
                 # Not by hash: geth takes a hash here, anvil 1.7.1 only a number.
                 hex(block.number),
             ],

@@ -333,6 +333,7 @@ class Decider:
                 "gas": hex(gas_limit),
             },
             block,
+            round(self._block_time_s),
         )
         return interpret(outcome)
 
@@ -341,5 +342,8 @@ def interpret(outcome: Simulated) -> Simulation:
     """A simulated run of Executor.execute as profit, gas and reason."""
     if outcome.success:
         return Simulation(True, decode_uint(outcome.return_data, "Executor.execute"), outcome.gas_used, "")
-    reason = explain_revert(outcome.return_data) if outcome.return_data else outcome.error or "reverted"
+    if outcome.return_data:
+        reason = explain_revert(outcome.return_data)
+    else:
+        reason = f"{outcome.error or 'reverted'} without data after {outcome.gas_used} gas"
     return Simulation(False, observed_profit(outcome.return_data), outcome.gas_used, reason)

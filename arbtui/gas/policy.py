@@ -36,8 +36,8 @@ class GasPolicy(BaseModel):
     max_fee_per_gas: int = Field(default=500 * GWEI, gt=0)
     min_priority_fee_per_gas: int = Field(default=1 * GWEI, ge=0)
     max_priority_fee_per_gas: int = Field(default=5 * GWEI, ge=0)
-    #: Gas limit over the simulated gas (63/64 rule and estimate error).
-    gas_limit_buffer: Decimal = Field(default=Decimal("1.25"), ge=1, le=3)
+    #: Gas limit over the simulated gas, which is net of refunds (up to a fifth) while the limit must hold the gross.
+    gas_limit_buffer: Decimal = Field(default=Decimal("1.40"), ge=1, le=3)
 
     @model_validator(mode="after")
     def _known(self) -> GasPolicy:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     from sqlite_utils.utils import sqlite3
 
-__all__ = ["library_version", "mapped", "open_reader", "open_writer", "sqlite3", "transaction", "utc_now"]
+__all__ = ["library_version", "mapped", "open_reader", "open_writer", "refuse_non_file", "sqlite3", "transaction", "utc_now"]
 
 BUSY_TIMEOUT_MS = 5_000
 
@@ -95,7 +95,14 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def refuse_non_file(path: Path) -> None:
+    """Raises StoreError where a directory, a device or the like stands in the file's place."""
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path} is not a file; move it away or choose another store.directory")
+
+
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    refuse_non_file(path)
     connection = sqlite3.connect(
         f"file:{quote(str(path.absolute()))}?mode={mode}",
         uri=True,

@@ -20,7 +20,7 @@ from arbtui.domain import FINAL_STATUSES, Attempt, AttemptKind, Delivery, Execut
 from arbtui.errors import StoreError
 from arbtui.execution.ports import Intent, OpenExecution, Sighting
 from arbtui.store import migrations
-from arbtui.store.driver import mapped, open_writer, transaction, utc_now
+from arbtui.store.driver import mapped, open_writer, refuse_non_file, transaction, utc_now
 from arbtui.text import redact
 from arbtui.units import Address, Wei, parse_address
 
@@ -62,8 +62,7 @@ class SqliteJournal:
             Path(directory).mkdir(parents=True, exist_ok=True)
             if not self.path.exists():
                 self._create(genesis)
-            if not self.path.is_file():
-                raise StoreError(f"{self.path} is not a file; move it away or choose another store.directory")
+            refuse_non_file(self.path)
             # Signed transactions are bearer instruments; SQLite gives -wal and -shm the same mode.
             self.path.chmod(0o600)
             self._connection = open_writer(self.path, create=False)

@@ -457,7 +457,7 @@ def test_a_directory_in_the_files_place(tmp_path: Path, opener: Opener) -> None:
     (tmp_path / "live.sqlite").mkdir()
     with pytest.raises(StoreError) as error:
         opener(tmp_path)
-    assert "could not be opened" in is_one_line_about(error, tmp_path / "live.sqlite")
+    assert "is not a file" in is_one_line_about(error, tmp_path / "live.sqlite")
 
 
 @pytest.mark.parametrize("opener", OPENERS)
