@@ -58,7 +58,9 @@ def decode(types: Sequence[str], data: bytes, what: str = "answer") -> tuple[Any
     try:
         return tuple(_decode(list(types), data))
     except (DecodingError, OverflowError, UnicodeDecodeError) as error:
-        raise MalformedAnswer(f"{what}: {len(data)} bytes that do not decode as ({', '.join(types)})") from error
+        raise MalformedAnswer(
+            f"{what}: {len(data)} bytes that do not decode as ({', '.join(types)})"
+        ) from error
 
 
 def decode_uint(data: bytes, what: str = "answer") -> int:

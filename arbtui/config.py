@@ -173,9 +173,7 @@ def load_config(given: str | None = None) -> Config:
     try:
         return Config(**values)
     except ValidationError as error:
-        problems = tuple(
-            _problem(item, values) for item in error.errors(include_url=False, include_input=False)
-        )
+        problems = tuple(_problem(item) for item in error.errors(include_url=False, include_input=False))
         raise ConfigError(f"{path}: {'; '.join(problems)}", problems) from error
 
 

@@ -56,7 +56,7 @@ def mul_div_up(a: int, b: int, denominator: int) -> int:
     return -(-a * b // denominator)
 
 
-_AMOUNT = re.compile(r"(?P<whole>\d{1,60})(?:\.(?P<fraction>\d{1,40}))?")
+_AMOUNT = re.compile(r"(?P<whole>\d{1,78})(?:\.(?P<fraction>\d{1,40}))?")
 
 
 def parse_amount(text: str, decimals: int, what: str = "amount") -> int:

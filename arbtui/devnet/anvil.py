@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,13 +33,22 @@ _POLL_S = 0.01
 _STOP_POLLS = 500
 _PR_SET_PDEATHSIG = 1
 _LISTENING = re.compile(r"Listening on 127\.0\.0\.1:(\d+)")
-_LIBC = ctypes.CDLL(None, use_errno=True)
+#: Ties itself to the parent, then becomes anvil. Not a `preexec_fn`, which may hang in a process with threads.
+_TIE = f"""
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+if hasattr(libc, "prctl"):
+    libc.prctl({_PR_SET_PDEATHSIG}, {int(signal.SIGKILL)}, 0, 0, 0)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 def end_with_parent(sig: int = signal.SIGKILL) -> None:
     """Have the kernel send `sig` to this process when the thread that started it ends."""
-    if hasattr(_LIBC, "prctl"):
-        _LIBC.prctl(_PR_SET_PDEATHSIG, int(sig), 0, 0, 0)
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "prctl"):
+        libc.prctl(_PR_SET_PDEATHSIG, int(sig), 0, 0, 0)
 
 
 def state_root() -> Path:
@@ -148,7 +158,7 @@ async def start_anvil(binary: str, port: int = 0, extra: Sequence[str] = ()) -> 
 
 def _spawn(binary: str, port: int, extra: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     arguments = [
-        binary,
+        *(sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()), binary),
         *("--host", "127.0.0.1", "--port", str(port), "--chain-id", str(CHAIN_ID), "--mnemonic", MNEMONIC),
         *(
             "--gas-limit",
@@ -174,7 +184,6 @@ def _spawn(binary: str, port: int, extra: Sequence[str], log: Path) -> subproces
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=end_with_parent,
             )
         except OSError as error:
             log.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from math import isqrt
 from typing import Any
 
 from arbtui.abi import decode, encode_call, keccak
-from arbtui.chain.multicall import MULTICALL3
+from arbtui.chain import MULTICALL3
 from arbtui.chain.rpc import JsonRpc, data, quantity
 from arbtui.devnet import plan
 from arbtui.devnet.artifacts import Artifacts

@@ -8,6 +8,7 @@ A tick is one block seen.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
@@ -90,21 +91,21 @@ _WBTC_USDT = frozenset({plan.WBTC, plan.USDT})
 _WBTC_WETH = frozenset({plan.WBTC, plan.WETH})
 
 _BAR_TICKS = 8
-#: Dealt anew, in another order, every `_BAR_TICKS` ticks, so that no pair is quiet for long under any seed.
+#: Dealt anew every `_BAR_TICKS` ticks, each card near its own place in the bar, so that no pair is quiet for long.
 _DECK = (
-    _Card(_DAI_WETH, (17_000, 22_000), (3, 8)),
-    _Card(_DAI_WETH, (20_000, 29_000), (4, 10)),
-    _Card(_WETH_USDC, (11_000, 16_000), (2, 8)),
-    _Card(_WETH_USDC, (12_000, 18_000), (3, 9)),
-    _Card(_WETH_USDC, (25_000, 32_000), (4, 10)),
-    _Card(_WBTC_USDT, (15_000, 20_000), (3, 8)),
-    _Card(_WBTC_USDT, (18_000, 27_000), (4, 10)),
-    _Card(_WBTC_WETH, (17_000, 25_000), (4, 10)),
+    _Card(_DAI_WETH, (17_000, 22_000), (2, 6)),
+    _Card(_DAI_WETH, (20_000, 29_000), (3, 8)),
+    _Card(_WETH_USDC, (11_000, 16_000), (2, 6)),
+    _Card(_WETH_USDC, (12_000, 18_000), (2, 8)),
+    _Card(_WETH_USDC, (25_000, 32_000), (3, 10)),
+    _Card(_WBTC_USDT, (15_000, 20_000), (2, 6)),
+    _Card(_WBTC_USDT, (18_000, 27_000), (3, 8)),
+    _Card(_WBTC_WETH, (17_000, 25_000), (2, 6)),
     _Card(None, (1_000, 4_000), (2, 10)),
     _Card(None, (1_000, 4_000), (2, 10)),
     _Card(None, (8_000, 20_000), (1, 1)),
 )
-#: Every second bar gets one of these besides.
+#: One of these besides in every second bar.
 _LONG = _Card(None, (8_000, 20_000), (30, 60))
 _UPKEEP_A_TICK = 2
 
@@ -172,7 +173,11 @@ class _Dealer:
     def __init__(self, seed: int, pools: Sequence[Venue]) -> None:
         self._rng = random.Random(f"draws:{seed}")
         self._pools = tuple(pools)
+        self._deck = list(_DECK)
+        self._rng.shuffle(self._deck)
         self._hand: dict[int, list[_Card]] = {}
+        #: Cards for which no pool was free, oldest first.
+        self._waiting: list[_Card] = []
         self._closes: dict[int, list[Draw]] = {}
         #: Pool → the tick from which it is free again.
         self._busy: dict[Address, int] = {}
@@ -182,35 +187,43 @@ class _Dealer:
         if tick % _BAR_TICKS == 0:
             self._new_bar(tick)
         closes = tuple(self._closes.pop(tick, ()))
-        opens = tuple(
-            draw for card in self._hand.pop(tick, ()) if (draw := self._draw(tick, card)) is not None
-        )
-        return opens, closes, self._upkeep(tick)
+        cards, self._waiting = self._waiting + self._hand.pop(tick, []), []
+        opens = []
+        for card in cards:
+            draw = self._draw(tick, card)
+            if draw is not None:
+                opens.append(draw)
+            elif card not in self._waiting:
+                self._waiting.append(card)
+        return tuple(opens), closes, self._upkeep(tick)
 
     def _new_bar(self, tick: int) -> None:
-        cards = list(_DECK)
-        if tick // _BAR_TICKS % 2 == 0:
-            cards.append(_LONG)
-        self._rng.shuffle(cards)
-        for place, card in enumerate(cards):
-            self._hand.setdefault(tick + place * _BAR_TICKS // len(cards), []).append(card)
+        cards = self._deck + [_LONG] * (tick // _BAR_TICKS % 2 == 0)
+        for number, card in enumerate(cards):
+            place = number * _BAR_TICKS // len(cards) + self._rng.randint(-1, 1)
+            self._hand.setdefault(tick + max(0, min(_BAR_TICKS - 1, place)), []).append(card)
 
-    def _draw(self, tick: int, card: _Card) -> Draw | None:
-        rng = self._rng
+    def _free(self, tick: int, pair: frozenset[str] | None) -> list[Venue]:
+        """Pools that a card may push; one for any pair leaves that pair another free pool."""
         free = [
             pool
             for pool in self._pools
-            if self._busy.get(pool.address, -1) < tick
-            and (card.pair is None or pool.pair == card.pair)
-            and not pool.pair <= _STABLE
+            if self._busy.get(pool.address, -1) < tick and not pool.pair <= _STABLE
         ]
-        # All draws are made whether or not a pool is free, so that one seed's later ticks do not hang on it.
+        if pair is not None:
+            return [pool for pool in free if pool.pair == pair]
+        left = Counter(pool.pair for pool in free)
+        return [pool for pool in free if left[pool.pair] > 1]
+
+    def _draw(self, tick: int, card: _Card) -> Draw | None:
+        rng = self._rng
+        free = self._free(tick, card.pair)
+        if not free:
+            return None
         choice, sign = rng.random(), rng.choice((-1, 1))
         offset, lifetime = rng.randint(*card.offset_ppm), rng.randint(*card.lifetime)
         opener, opener_tip = self._someone()
         closer, closer_tip = self._someone()
-        if not free:
-            return None
         pool = free[int(choice * len(free))]
         draw = Draw(tick, pool.address, sign * offset, lifetime, opener, opener_tip, closer, closer_tip)
         self._busy[pool.address] = tick + lifetime

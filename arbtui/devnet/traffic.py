@@ -19,7 +19,7 @@ from arbtui.domain import BlockRef
 from arbtui.errors import NodeError, NodeUnreachable, UnavailableError
 from arbtui.units import GWEI, PPM, Address
 
-_HEAD_POLL_S = 0.1
+_HEAD_POLL_S = 0.05
 _PATIENCE = 5
 _TRADE_GAS = 600_000
 _MAX_FEE = 1_000 * GWEI

@@ -32,7 +32,7 @@ from arbtui.engine.deciding import Decider, Dropped, Fees, read_fees
 from arbtui.engine.moves import Moves
 from arbtui.engine.policy import SearchPolicy, TicketPolicy
 from arbtui.engine.sending import Sending, SettlementTerms, Write
-from arbtui.errors import UnavailableError
+from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable
 from arbtui.execution import Journal, OpenExecution
 from arbtui.gas import GasPolicy
 from arbtui.lenders import why_lost
@@ -136,7 +136,7 @@ class Engine:
 
         Raises UnavailableError where the node stays away for longer than NODE_PATIENCE_S.
         """
-        self._to_resume.extend(self._journal.open_executions())
+        await self._recover()
         end = None if seconds is None else self._clock.monotonic() + seconds
         while not stop.is_set() and not enough(self.tally):
             block = await self._next_head(stop, end)
@@ -144,6 +144,19 @@ class Engine:
                 break
             await self._on_block(block, deciding=True)
         await self._drain()
+
+    async def _recover(self) -> None:
+        """Bring the store up to what the journal knows, settle what landed unseen, queue what is still open."""
+        latest = self._journal.latest_executions()
+        await self._flush([_adopt(known) for known in latest])
+        for execution_id in self._store.unsettled():
+            known = self._journal.execution(execution_id)
+            if known is not None:
+                self._say(f"settling execution {execution_id}, which landed unseen")
+                terms = self._terms_of(known.intent.ticket_id)
+                await self._flush(await self._sending.settle_again(known, terms))
+        self._our_hashes.update(attempt.tx_hash for known in latest for attempt in known.attempts)
+        self._to_resume.extend(self._journal.open_executions())
 
     async def _drain(self) -> None:
         """No new tickets; a transaction in flight is watched to its end, for DRAIN_S at most."""
@@ -170,9 +183,9 @@ class Engine:
 
     async def _patiently_latest(self) -> BlockRef:
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(UnavailableError),
+            retry=retry_if_exception_type((NodeUnreachable, MalformedAnswer)),
             stop=stop_after_delay(NODE_PATIENCE_S),
-            wait=wait_exponential_jitter(initial=0.1, max=3),
+            wait=wait_exponential_jitter(multiplier=0.1, max=3, jitter=0.1),
             reraise=True,
         ):
             with attempt:
@@ -182,7 +195,7 @@ class Engine:
     async def _on_block(self, block: BlockRef, *, deciding: bool) -> None:
         try:
             await self._work(block, deciding=deciding)
-        except UnavailableError as error:
+        except (NodeUnreachable, MalformedAnswer, NodeError) as error:
             # The block's work is lost, nothing else: state is read anew at the next head.
             _log.warning("block %d: %s", block.number, error)
             detail = str(error)
@@ -195,9 +208,10 @@ class Engine:
         if self._head is not None and block.number <= self._head.number:
             detail = f"head went from {self._head.number} to {block.number}"
             writes.append(lambda b: b.incident("reorg", detail, block=block.number))
-        writes += await self._watch(block)
+        # Told before anything else is read: the journal has moved on already, and a failing read must not part them.
+        await self._flush(writes + await self._watch(block))
+        writes = []
         if not deciding:
-            await self._flush([lambda b: b.block(block, len(self._pools), 0, 0.0), *writes])
             return
         state, fees = await self._look(block)
         to_send = None
@@ -421,3 +435,7 @@ class Engine:
 
 def _decide(decision: Decision, checks: tuple[CheckResult, ...], moved_by: ForeignTrade | None) -> Write:
     return lambda b: b.decision(decision, checks, moved_by)
+
+
+def _adopt(known: OpenExecution) -> Write:
+    return lambda b: b.adopt(known)

@@ -227,8 +227,9 @@ class Sending:
         deliveries = {attempt.delivery for attempt in flight.attempts}
         if deliveries & {Delivery.DELIVERED, Delivery.AMBIGUOUS}:
             return [self._move(flight, _S.SUBMITTED, "handed to the node")]
-        move = self._move(flight, _S.REJECTED, reason or "refused by the node", error_class)
+        # Released first: a crash after the final move would leave the nonce held for ever.
         self._journal.release(flight.id, "every attempt was refused before the pool")
+        move = self._move(flight, _S.REJECTED, reason or "refused by the node", error_class)
         self.flight = None
         return [move]
 
@@ -348,16 +349,7 @@ class Sending:
         self._journal.seen(
             flight.id, Sighting(receipt.tx_hash, receipt.block_number, receipt.block_hash, receipt.success)
         )
-        settlement = settle(
-            flight.id,
-            receipt,
-            executor=self._wallet.executor,
-            wallet=self._wallet.address,
-            treasury=self._wallet.treasury,
-            asset=flight.terms.asset,
-            rate=flight.terms.rate,
-        )
-        settlement = await self._reconciled(settlement, flight)
+        settlement = await self._settlement(flight.id, flight.terms, receipt)
         if attempt.kind is AttemptKind.CANCEL:
             status, reason, error_class = _S.CANCELLED, "the cancel was mined", ""
         elif receipt.success:
@@ -366,22 +358,24 @@ class Sending:
             status, error_class = _S.REVERTED, str(ErrorClass.EXECUTION_REVERTED)
             reason = f"reverted in block {receipt.block_number}"
         writes = [self._move(flight, status, reason, error_class)]
-        roles = {
-            self._wallet.executor: "executor",
-            self._wallet.address: "wallet",
-            self._wallet.treasury: "treasury",
-        }
-        writes.append(lambda b: b.settlement(settlement, roles, self._tokens))
-        if settlement.reconciled is False:
-            writes.append(lambda b: b.incident("unreconciled", settlement.difference, execution_id=flight.id))
+        writes += self._told(settlement)
         self.settled.append((flight.intent.ticket_id, settlement))
         self.flight = None
         return writes
 
-    async def _reconciled(self, settlement: Settlement, flight: Flight) -> Settlement:
-        """The settlement beside the balances of the block before and the block itself, to the wei."""
+    async def _settlement(self, execution_id: str, terms: SettlementTerms, receipt: Receipt) -> Settlement:
+        """What the receipt says, beside the balances of the block before and the block itself, to the wei."""
+        settlement = settle(
+            execution_id,
+            receipt,
+            executor=self._wallet.executor,
+            wallet=self._wallet.address,
+            treasury=self._wallet.treasury,
+            asset=terms.asset,
+            rate=terms.rate,
+        )
         accounts = (self._wallet.executor, self._wallet.address, self._wallet.treasury)
-        touched = {delta.token for delta in settlement.deltas} | set(flight.terms.tokens)
+        touched = {delta.token for delta in settlement.deltas} | set(terms.tokens)
         tokens = sorted(touched - {NATIVE})
         block = await self._node.block(settlement.block_hash)
         parent = await self._node.block(block.parent_hash)
@@ -389,6 +383,21 @@ class Sending:
         after = await read_balances(self._node, accounts, tokens, block, self._multicall)
         found = differences([settlement], before, after)
         return replace(settlement, reconciled=not found, difference="; ".join(found))
+
+    def _told(self, settlement: Settlement) -> list[Write]:
+        roles = {
+            self._wallet.executor: "executor",
+            self._wallet.address: "wallet",
+            self._wallet.treasury: "treasury",
+        }
+        writes: list[Write] = [lambda b: b.settlement(settlement, roles, self._tokens)]
+        if settlement.reconciled is False:
+            writes.append(
+                lambda b: b.incident(
+                    "unreconciled", settlement.difference, execution_id=settlement.execution_id
+                )
+            )
+        return writes
 
     def _move(self, flight: Flight, status: ExecutionStatus, reason: str, error_class: str = "") -> Write:
         old, flight.status = flight.status, status
@@ -408,11 +417,22 @@ class Sending:
 
         Nothing new is signed here for the trade; what `watch` does afterwards is as for any other flight.
         """
-        if terms is None:
-            # Without the ticket the asset is unknown; gas alone is then settled in the native coin.
-            native = self._tokens[NATIVE]
-            terms = SettlementTerms(NATIVE, ConversionRate(native, 1, 1, block.number, ()), ())
-        flight = Flight(known.intent, known.status, terms, list(known.attempts))
+        flight = Flight(known.intent, known.status, terms or self._gas_alone(), list(known.attempts))
         flight.sent_at = self._clock.monotonic()
         self.flight = flight
         return [lambda b: b.adopt(known), *await self.watch(block)]
+
+    async def settle_again(self, known: OpenExecution, terms: SettlementTerms | None) -> list[Write]:
+        """The settlement of an execution that landed, but whose receipt the store never heard of."""
+        for attempt in known.attempts:
+            receipt = await self._node.receipt(attempt.tx_hash)
+            if receipt is not None:
+                settlement = await self._settlement(
+                    known.intent.execution_id, terms or self._gas_alone(), receipt
+                )
+                return self._told(settlement)
+        return []
+
+    def _gas_alone(self) -> SettlementTerms:
+        """Without the ticket the asset is unknown; gas is then settled in the native coin."""
+        return SettlementTerms(NATIVE, ConversionRate(self._tokens[NATIVE], 1, 1, 0, ()), ())

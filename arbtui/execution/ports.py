@@ -71,6 +71,9 @@ class Journal(Protocol):
     def open_executions(self) -> list[OpenExecution]:
         """Those that are not final, oldest first."""
 
+    def latest_executions(self, count: int = 20) -> list[OpenExecution]:
+        """The last ones intended, final or not, oldest first."""
+
     def execution(self, execution_id: str) -> OpenExecution | None: ...
 
     def highest_nonce(self, chain_id: int, wallet: Address) -> int | None:

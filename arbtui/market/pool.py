@@ -23,14 +23,15 @@ class SwapReverts(ArbtuiError):
 class Stretch(NamedTuple):
     """A part of a pool's curve on which `out = p * in / (q + r * in)`, fee included, all exact integers.
 
-    `capacity` is the input (base units, fee included, rounded up) that reaches the end of the stretch; None where
-    there is no end.
+    `capacity` is the input (base units, fee included, rounded up) that reaches the end of the stretch. `exact`: the
+    pool's own output is this quotient rounded down, and the stretch is the whole curve.
     """
 
     p: int
     q: int
     r: int
-    capacity: int | None
+    capacity: int
+    exact: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ class UniswapV2Pool:
         r_in, r_out = self._reserves(token_in)
         if r_in > 0 and r_out > 0:
             kept = PPM - self.fee_ppm
-            yield Stretch(r_out * kept, r_in * PPM, kept, None)
+            yield Stretch(r_out * kept, r_in * PPM, kept, MAX_RESERVE - r_in, True)
 
     def virtual_reserves(self, token_in: Address) -> tuple[int, int]:
         return self._reserves(token_in)

@@ -302,6 +302,7 @@ class UniswapV3Pool:
                         (liquidity << 192) * PPM,
                         kept * price << 96,
                         needed + mul_div_up(needed, self.fee_ppm, kept),
+                        False,
                     )
                 if at < 0:
                     return
@@ -316,6 +317,7 @@ class UniswapV3Pool:
                         liquidity * price * price * PPM,
                         kept * price << 96,
                         needed + mul_div_up(needed, self.fee_ppm, kept),
+                        False,
                     )
                 if at >= len(ticks):
                     return

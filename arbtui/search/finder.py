@@ -9,8 +9,9 @@ from itertools import chain
 
 from arbtui.domain import Hop, Opportunity
 from arbtui.market import MarketState, Pool
+from arbtui.search.curve import Leg
 from arbtui.search.cycles import CycleIndex, edge_ends, enumerate_cycles
-from arbtui.search.sizing import SCREEN_THRESHOLD, Leg, Size, best_size, log_rate, opportunity
+from arbtui.search.sizing import SCREEN_THRESHOLD, Size, best_size, log_rate, opportunity
 from arbtui.units import Address
 
 Timer = Callable[[], float]
@@ -65,16 +66,18 @@ class Finder:
         screened = self._timer()
         found: list[Opportunity] = []
         paying = 0
+        legs = _Legs(pools)
         for _, cycles in hits:
             sized: list[tuple[int, int, int, tuple[int, ...], Size]] = []
             for number, cycle in enumerate(cycles):
-                best = best_size(_legs(pools, cycle))
+                ready = legs.of(cycle)
+                best = best_size(ready) if ready else None
                 if best is not None:
                     sized.append((-best.profit, best.amount_in, number, cycle, best))
             paying += len(sized)
             sized.sort()
             found += [
-                opportunity(_hops(pools, cycle), _legs(pools, cycle), best, state)
+                opportunity(_hops(pools, cycle), legs.of(cycle), best, state)
                 for _, _, _, cycle, best in sized[: self._top]
             ]
         done = self._timer()
@@ -129,8 +132,26 @@ def _screened(rates: Sequence[float], cycles: Iterable[tuple[int, ...]], hops: i
     ]
 
 
-def _legs(pools: Sequence[Pool], cycle: tuple[int, ...]) -> list[Leg]:
-    return [(pools[edge >> 1], edge_ends(pools[edge >> 1], edge & 1)[0]) for edge in cycle]
+class _Legs:
+    """Each edge's leg, made once a block."""
+
+    def __init__(self, pools: Sequence[Pool]) -> None:
+        self._pools = pools
+        self._made: dict[int, Leg | None] = {}
+
+    def of(self, cycle: tuple[int, ...]) -> list[Leg]:
+        """The cycle's legs; none where one of its pools has nothing to trade."""
+        made = self._made
+        legs = []
+        for edge in cycle:
+            if edge not in made:
+                pool = self._pools[edge >> 1]
+                made[edge] = Leg.of(pool, edge_ends(pool, edge & 1)[0])
+            leg = made[edge]
+            if leg is None:
+                return []
+            legs.append(leg)
+        return legs
 
 
 def _hops(pools: Sequence[Pool], cycle: tuple[int, ...]) -> tuple[Hop, ...]:

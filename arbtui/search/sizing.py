@@ -1,35 +1,31 @@
-"""How much to put into a cycle: closed form in floats to come near, exact integers to decide.
+"""How much to put into a cycle: floats to come near (`curve`), exact integers to decide.
 
-Each pool's curve is pieces of `out = p*in / (q + r*in)` (`Pool.stretches`), and so is their composition: with `a = p/q`
-and `c = r/q` per hop, hops one after the other give `a = a1*a2`, `c = c1 + c2*a1`, and the profit a*x/(1 + c*x) - x is
-greatest at x = (sqrt(a) - 1)/c, where it is (sqrt(a) - 1)**2 / c. A pool that leaves its stretch on the way starts the
-next one, and the same form is solved again from there.
+A trade is named by the amount at any one level of the cycle (before the first hop, between two, after the last): the
+least input that reaches it, and all the output that follows. So where one level has few values within reach of a
+better profit, trying them all gives the optimum itself; where all have many, neighbours of the float optimum do.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from arbtui.domain import Hop, HopAmount, Opportunity, Path
 from arbtui.errors import UsageError
-from arbtui.market import MarketState, Pool, Stretch
+from arbtui.market import MarketState, Pool, SwapReverts
+from arbtui.search.curve import Leg, first_piece, inputs_with, optimum, roots
 from arbtui.units import Address
 
 #: A cycle is looked at where the sum of its hops' log marginal rates is above this. A float sum of three such logs is
 #: off by less than 1e-13, so no cycle that pays is lost; what does not pay is refused by integers afterwards.
 SCREEN_THRESHOLD = -1e-12
 
-#: Within this of a rate of 1 the float rate is recomputed from exact integers.
-_NEAR_ONE = 1e-9
-#: A whole level of amounts is tried where it has no more values than this; otherwise neighbours are.
 _TRY_ALL = 48
+#: Levels as coarse as this are worth looking at closely: one unit there is worth more than 1e-4 of the amount.
+_COARSE = 10_000
 _NEIGHBOURS = (1, -1, 2, -2, 3, -3)
 _MAX_ROUNDS = 12
-_MAX_STRETCHES = 20_000
-
-Leg = tuple[Pool, Address]
 
 
 class Size(NamedTuple):
@@ -58,14 +54,17 @@ def size(path: Path, state: MarketState) -> Opportunity | None:
     that output. Raises UsageError where a pool of the path is not in the state.
     """
     legs: list[Leg] = []
+    rate = 0.0
     for hop in path.hops:
         pool = state.pools.get(hop.pool)
         if pool is None:
             raise UsageError(f"pool {hop.pool} is not in the market at block {state.block.number}")
-        legs.append((pool, hop.token_in))
-    if sum(log_rate(pool, token_in) for pool, token_in in legs) <= SCREEN_THRESHOLD:
-        return None
-    best = best_size(legs)
+        rate += log_rate(pool, hop.token_in)
+        leg = Leg.of(pool, hop.token_in)
+        if leg is None:
+            return None
+        legs.append(leg)
+    best = best_size(legs) if rate > SCREEN_THRESHOLD else None
     return None if best is None else opportunity(path.hops, legs, best, state)
 
 
@@ -73,8 +72,8 @@ def opportunity(hops: Sequence[Hop], legs: Sequence[Leg], best: Size, state: Mar
     """The opportunity that `best` is on these hops."""
     amounts = []
     amount = best.amount_in
-    for hop, (pool, token_in) in zip(hops, legs, strict=True):
-        swap = pool.swap_exact_in(token_in, amount)
+    for hop, leg in zip(hops, legs, strict=True):
+        swap = leg.pool.swap_exact_in(leg.token_in, amount)
         amounts.append(HopAmount(hop, amount, swap.amount_out, math.ceil(swap.price_impact_bps)))
         amount = swap.amount_out
     path = Path(tuple(hops))
@@ -84,215 +83,199 @@ def opportunity(hops: Sequence[Hop], legs: Sequence[Leg], best: Size, state: Mar
 
 def best_size(legs: Sequence[Leg]) -> Size | None:
     """The most profitable input found for the closed cycle `legs`; None where none gains a base unit."""
-    first = _Curve.start(legs)
-    if first is None or first.gain <= 0:
+    gain, _, c, limit = first_piece(legs)
+    if gain <= 0:
         return None
-    step = math.sqrt(1 + first.gain)
-    wanted = first.gain / (1 + step) / first.c
-    one_stretch = wanted <= first.limit
-    # Integer rounding only ever takes, so the curve's own optimum bounds what integers can gain.
-    if one_stretch and (first.gain / (1 + step)) ** 2 / first.c < 0.999:
+    factor = gain / (1 + math.sqrt(1 + gain))
+    wanted = factor / c
+    within = wanted <= limit
+    # Integer rounding only ever takes, so the curve's own greatest profit bounds what integers can gain.
+    if within and factor * wanted < 0.999:
         return None
-    start = wanted if one_stretch else _walk(legs)
-    return _polish(legs, max(1, int(start)), first if one_stretch else None)
-
-
-class _Curve:
-    """The composition of the hops' current stretches: out = a*x / (1 + c*x), good up to x = `limit`."""
-
-    __slots__ = ("a", "c", "gain", "limit", "limiting")
-
-    def __init__(self, pieces: Sequence[tuple[float, float, float]], exact: Sequence[Stretch] | None) -> None:
-        a, c = 1.0, 0.0
-        limit, limiting = math.inf, -1
-        for number, (piece_a, piece_c, capacity) in enumerate(pieces):
-            if capacity != math.inf:
-                # The input of the cycle whose image before this hop is the hop's capacity.
-                reach = a - c * capacity
-                at = capacity / reach if reach > 0 else math.inf
-                if at < limit:
-                    limit, limiting = at, number
-            a, c = piece_a * a, c + piece_c * a
-        self.a, self.c = a, c
-        self.gain = a - 1
-        self.limit, self.limiting = limit, limiting
-        if exact is not None and abs(self.gain) < _NEAR_ONE:
-            top = math.prod(piece.p for piece in exact)
-            bottom = math.prod(piece.q for piece in exact)
-            self.gain = (top - bottom) / bottom
-
-    @classmethod
-    def start(cls, legs: Sequence[Leg]) -> _Curve | None:
-        firsts = []
-        for pool, token_in in legs:
-            stretch = next(pool.stretches(token_in), None)
-            if stretch is None:
-                return None
-            firsts.append(stretch)
-        return cls([_floats(stretch) for stretch in firsts], firsts)
-
-    def inputs_with(self, profit: int) -> tuple[float, float] | None:
-        """The interval of inputs whose real profit is at least `profit`."""
-        b = self.gain - self.c * profit
-        square = b * b - 4 * self.c * profit
-        if b <= 0 or square < 0:
-            return None
-        root = math.sqrt(square)
-        # The lower root as a quotient: the difference b - root would cancel.
-        return 2 * profit / (b + root), (b + root) / (2 * self.c)
-
-
-def _floats(stretch: Stretch) -> tuple[float, float, float]:
-    capacity = math.inf if stretch.capacity is None else float(stretch.capacity)
-    return stretch.p / stretch.q, stretch.r / stretch.q, capacity
-
-
-def _walk(legs: Sequence[Leg]) -> float:
-    """The real optimum across the stretches of all hops, from the current prices outwards."""
-    ways: list[Iterator[Stretch]] = [pool.stretches(token_in) for pool, token_in in legs]
-    pieces = [_floats(next(way)) for way in ways]
-    total = 0.0
-    for _ in range(_MAX_STRETCHES):
-        curve = _Curve(pieces, None)
-        if curve.gain <= 0:
-            break
-        wanted = curve.gain / (1 + math.sqrt(curve.a)) / curve.c
-        if wanted <= curve.limit:
-            total += wanted
-            break
-        total += curve.limit
-        flow = curve.limit
-        for number, (a, c, capacity) in enumerate(pieces):
-            if number == curve.limiting:
-                following = next(ways[number], None)
-                if following is None:
-                    return total
-                pieces[number] = _floats(following)
-            else:
-                scale = 1 + c * flow
-                pieces[number] = (a / (scale * scale), c / scale, max(capacity - flow, 0.0))
-            flow = a * flow / (1 + c * flow)
-    return total
-
-
-def _forward(legs: Sequence[Leg], amount: int) -> int:
-    """What comes out of `legs` for `amount`; 0 where a pool would not swap it."""
-    for pool, token_in in legs:
-        amount = pool.quote_out(token_in, amount)
-        if amount == 0:
-            return 0
-    return amount
-
-
-def _backward(legs: Sequence[Leg], amount: int) -> int:
-    """The least input of `legs` that gives at least `amount`; 0 where none does."""
-    for pool, token_in in reversed(legs):
-        amount = pool.least_in(token_in, amount)
-        if amount == 0:
-            return 0
-    return amount
-
-
-def _trimmed(legs: Sequence[Leg], amount_in: int) -> Size | None:
-    """`amount_in` lowered to the least input that gives the same output."""
-    amount_out = _forward(legs, amount_in)
-    if not amount_out:
-        return None
-    least = _backward(legs, amount_out)
-    if not 0 < least <= amount_in:
-        return Size(amount_in, amount_out)
-    given = _forward(legs, least)
-    return Size(least, given) if given >= amount_out else Size(amount_in, amount_out)
-
-
-def _through(legs: Sequence[Leg], level: int, amount: int) -> Size | None:
-    """The best trade that has `amount` between hop `level` and the next: least input before, all output after."""
-    amount_in = _backward(legs[:level], amount)
-    if amount_in <= 0:
-        return None
-    return Size(amount_in, _forward(legs, amount_in))
-
-
-def _polish(legs: Sequence[Leg], start: int, curve: _Curve | None) -> Size | None:
-    """From the float optimum to the integers' own, or next to it.
-
-    A trade is named by the amount at any one level between hops: the least input before it, all output after it. Where
-    some level has few values within reach of a better profit, all are tried, and the result is the optimum itself.
-    """
-    start = _within_reach(legs, start)
-    best = _trimmed(legs, start) if start else None
-    if curve is not None:
-        span = curve.inputs_with(max(best.profit if best else 0, 0) + 1)
-        if span is None:
-            return best if best and best.profit > 0 else None
-        tried = _try_all(legs, span, best)
-        if tried is not None:
-            best = tried
+    chain: _Chain = (
+        _Formula([leg.stretch[:4] for leg in legs])
+        if all(leg.stretch.exact for leg in legs)
+        else _Pools(legs)
+    )
+    levels = chain.levels(max(1, int(wanted if within else optimum(legs))))
+    if not levels[-1]:
+        levels = chain.levels(_within_reach(chain, levels[0]))
+    best = chain.trimmed(levels[0], levels[-1])
+    beaten = max(best.profit, 0) + 1
+    if within and beaten > factor * wanted * (1 + 1e-9) + 0.001:
+        return best if best.profit > 0 else None
+    if min(levels) < _COARSE:
+        span = roots(gain, c, beaten) if within else inputs_with(legs, beaten)
+        if span is None or span[0] > span[1]:
             return best if best.profit > 0 else None
-    if best is None:
-        return None
-    best = _climb(legs, best)
+        tried = _try_all(chain, span, best)
+        if tried is not None:
+            return tried if tried.profit > 0 else None
+    best = _climb(chain, best, levels)
     return best if best.profit > 0 else None
 
 
-def _within_reach(legs: Sequence[Leg], start: int) -> int:
-    """`start`, or where a pool runs dry before it the greatest input that all pools still take whole."""
-    if _forward(legs, start):
-        return start
+class _Chain(Protocol):
+    """The hops' exact arithmetic, one after the other; 0 stands for a swap that would not be done."""
+
+    def levels(self, amount: int) -> list[int]:
+        """`amount` and what follows of it after each hop."""
+
+    def bounds(self, amount: int) -> list[int]:
+        """As `levels`, but a hop that cannot take all takes what it can."""
+
+    def forward(self, amount: int) -> int: ...
+
+    def backward(self, amount: int, level: int) -> int:
+        """The least input that gives at least `amount` after `level` hops."""
+
+    def trimmed(self, amount: int, out: int) -> Size:
+        """`amount`, which gives `out`, lowered to the least input that gives the same."""
+
+
+class _Formula:
+    """Hops whose whole curve is one stretch, rounded down."""
+
+    __slots__ = ("_hops",)
+
+    def __init__(self, hops: Sequence[tuple[int, int, int, int]]) -> None:
+        self._hops = hops
+
+    def levels(self, amount: int) -> list[int]:
+        found = [amount]
+        for p, q, r, capacity in self._hops:
+            amount = p * amount // (q + r * amount) if amount <= capacity else 0
+            found.append(amount)
+        return found
+
+    def bounds(self, amount: int) -> list[int]:
+        return self.levels(amount)
+
+    def forward(self, amount: int) -> int:
+        for p, q, r, capacity in self._hops:
+            if amount > capacity:
+                return 0
+            amount = p * amount // (q + r * amount)
+        return amount
+
+    def backward(self, amount: int, level: int) -> int:
+        for p, q, r, capacity in self._hops[level - 1 :: -1] if level else ():
+            below = p - r * amount
+            if below <= 0 or amount <= 0:
+                return 0
+            amount = -(-amount * q // below)
+            if amount > capacity:
+                return 0
+        return amount
+
+    def trimmed(self, amount: int, out: int) -> Size:
+        return Size(self.backward(out, len(self._hops)), out) if out else Size(amount, 0)
+
+
+class _Pools:
+    """Hops asked of their pools."""
+
+    __slots__ = ("_legs",)
+
+    def __init__(self, legs: Sequence[Leg]) -> None:
+        self._legs = legs
+
+    def levels(self, amount: int) -> list[int]:
+        found = [amount]
+        for leg in self._legs:
+            amount = leg.pool.quote_out(leg.token_in, amount) if amount else 0
+            found.append(amount)
+        return found
+
+    def bounds(self, amount: int) -> list[int]:
+        found = [amount]
+        for leg in self._legs:
+            try:
+                amount = leg.pool.swap_exact_in(leg.token_in, amount).amount_out
+            except SwapReverts:
+                amount = 0
+            found.append(amount)
+        return found
+
+    def forward(self, amount: int) -> int:
+        for leg in self._legs:
+            if amount <= 0:
+                return 0
+            amount = leg.pool.quote_out(leg.token_in, amount)
+        return amount
+
+    def backward(self, amount: int, level: int) -> int:
+        for leg in reversed(self._legs[:level]):
+            if amount <= 0:
+                return 0
+            amount = leg.pool.least_in(leg.token_in, amount)
+        return amount
+
+    def trimmed(self, amount: int, out: int) -> Size:
+        least = self.backward(out, len(self._legs)) if out else 0
+        if not 0 < least <= amount:
+            return Size(amount, out)
+        given = self.forward(least)
+        return Size(least, given) if given >= out else Size(amount, out)
+
+
+def _within_reach(chain: _Chain, start: int) -> int:
+    """Where a pool runs dry before `start`: the greatest input near it that all pools still take whole."""
     low, high = 0, start
     for cut in (1, 2, 4, 16, 256, 65_536):
         attempt = start - max(start >> 40, 1) * cut
-        if attempt > 0 and _forward(legs, attempt):
+        if attempt > 0 and chain.forward(attempt):
             low = attempt
             break
     while high - low > 1:
         middle = (low + high) // 2
-        if _forward(legs, middle):
+        if chain.forward(middle):
             low = middle
         else:
             high = middle
-    return low
+    return max(low, 1)
 
 
-def _try_all(legs: Sequence[Leg], span: tuple[float, float], best: Size | None) -> Size | None:
+def _try_all(chain: _Chain, span: tuple[float, float], best: Size) -> Size | None:
     """The best of every value at the level with the fewest, within `span`; None where all have too many."""
-    low, high = max(int(span[0]) - 1, 1), int(span[1]) + 2
-    level, bounds = 0, (low, high)
-    lowest, highest = low, high
-    for number, (pool, token_in) in enumerate(legs, start=1):
-        lowest = pool.quote_out(token_in, lowest)
-        highest = pool.quote_out(token_in, highest)
-        if highest == 0:
-            break
-        if highest - lowest < bounds[1] - bounds[0]:
-            level, bounds = number, (max(lowest, 1), highest)
-    if bounds[1] - bounds[0] > _TRY_ALL:
+    lowest = chain.levels(max(int(span[0]) - 1, 1))
+    highest = chain.bounds(int(span[1]) + 2)
+    width, level = min(
+        (high - low, number)
+        for number, (low, high) in enumerate(zip(lowest, highest, strict=True))
+        if high or not number
+    )
+    if width > _TRY_ALL:
         return None
-    found = best or Size(low, 0)
-    for amount in range(bounds[0], bounds[1] + 1):
-        attempt = _through(legs, level, amount)
-        if attempt is not None and attempt.profit > found.profit:
-            found = attempt
-    trimmed = _trimmed(legs, found.amount_in)
-    return trimmed if trimmed is not None and trimmed.profit > found.profit else found
+    for amount in range(max(lowest[level], 1), highest[level] + 1):
+        amount_in = chain.backward(amount, level)
+        if amount_in > 0:
+            amount_out = chain.forward(amount_in)
+            if amount_out - amount_in > best.profit:
+                best = Size(amount_in, amount_out)
+    return chain.trimmed(*best)
 
 
-def _climb(legs: Sequence[Leg], best: Size) -> Size:
-    """Move to a better neighbour at any level while there is one."""
+def _climb(chain: _Chain, best: Size, levels: Sequence[int]) -> Size:
+    """Move to a better neighbour while there is one: at the coarsest level, and closely at all that are coarse."""
+    coarsest = min(levels[1:])
+    watched = [number for number in range(1, len(levels)) if levels[number] <= max(coarsest, _COARSE)]
+    offsets = _NEIGHBOURS if coarsest < _COARSE else _NEIGHBOURS[:2]
+    profit = best.profit
     for _ in range(_MAX_ROUNDS):
         before = best
-        amount = best.amount_in
-        levels = [amount]
-        for pool, token_in in legs:
-            amount = pool.quote_out(token_in, amount)
-            levels.append(amount)
-        for level in range(1, len(levels)):
-            for offset in _NEIGHBOURS:
-                if levels[level] + offset <= 0:
-                    continue
-                attempt = _through(legs, level, levels[level] + offset)
-                if attempt is not None and attempt.profit > best.profit:
-                    best = attempt
+        for level in watched:
+            here = levels[level]
+            for offset in offsets:
+                amount_in = chain.backward(here + offset, level)
+                if amount_in > 0:
+                    amount_out = chain.forward(amount_in)
+                    if amount_out - amount_in > profit:
+                        best = Size(amount_in, amount_out)
+                        profit = amount_out - amount_in
         if best is before:
-            break
-    return _trimmed(legs, best.amount_in) or best
+            return best
+        best = chain.trimmed(*best)
+        profit = best.profit
+        levels = chain.levels(best.amount_in)
+    return best

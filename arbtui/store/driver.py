@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 else:
     from sqlite_utils.utils import sqlite3
 
-__all__ = ["library_version", "mapped", "open_reader", "open_writer", "refuse_non_file", "sqlite3", "transaction", "utc_now"]
+__all__ = [
+    "library_version",
+    "mapped",
+    "open_reader",
+    "open_writer",
+    "refuse_non_file",
+    "sqlite3",
+    "transaction",
+    "utc_now",
+]
 
 BUSY_TIMEOUT_MS = 5_000
 

@@ -36,6 +36,11 @@ _WEIGHT: dict[Delivery, int] = {
     Delivery.DELIVERED: 4,
 }
 
+_CUT = (
+    "it was cut or replaced; nothing was changed: restore a back-up, or move what is left away once no"
+    " transaction of this wallet is in flight"
+)
+
 
 class SqliteJournal:
     """`execution.ports.Journal` in `directory/journal.sqlite`; every method returns after its commit is synced.
@@ -61,8 +66,14 @@ class SqliteJournal:
         with mapped(self.path):
             Path(directory).mkdir(parents=True, exist_ok=True)
             if not self.path.exists():
+                log = self.path.with_name(FILE_NAME + "-wal")
+                if log.exists() and log.stat().st_size:
+                    # SQLite would replay the lost file's log into the new one.
+                    raise StoreError(f"{self.path} is missing but its log {log.name} is there: {_CUT}")
                 self._create(genesis)
             refuse_non_file(self.path)
+            if self.path.stat().st_size == 0:
+                raise StoreError(f"{self.path} is empty: {_CUT}")
             # Signed transactions are bearer instruments; SQLite gives -wal and -shm the same mode.
             self.path.chmod(0o600)
             self._connection = open_writer(self.path, create=False)
@@ -97,11 +108,6 @@ class SqliteJournal:
             raise StoreError(
                 f"{self.path} is damaged ({verdict.splitlines()[0][:80]}); nothing was changed: keep a copy,"
                 " restore a back-up or choose another store.directory"
-            )
-        if not self._connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-            raise StoreError(
-                f"{self.path} is empty: it was cut or replaced; nothing was changed: restore a back-up, or move"
-                " it away once no transaction of this wallet is in flight"
             )
         migrations.migrate(self._connection, self.path, migrations.JOURNAL)
         row = self._connection.execute("SELECT chain_id, wallet, genesis FROM identity").fetchone()

@@ -236,6 +236,15 @@ contract HostileTest is Base {
         refused(_asset(), abi.encodeWithSignature("Error(string)", "UniswapV2: K"));
     }
 
+    /// The profit's own payment costs the executor more than the profit.
+    function test_token_debitsMore() external {
+        fund(address(_token), address(executor), 10);
+        _token.set(HostileToken.Fault.DebitsMore, address(executor));
+        refused(
+            _asset(), abi.encodeWithSelector(IExecutor.BalanceChanged.selector, address(_token), 10, 9)
+        );
+    }
+
     function test_token_hidesItsBalance() external {
         _token.set(HostileToken.Fault.ShortBalance, address(executor));
         refused(
@@ -248,13 +257,18 @@ contract HostileTest is Base {
 
     function test_token_keepsTheAllowance() external {
         _token.set(HostileToken.Fault.KeepsAllowance, address(executor));
+        _lender.set(HostileLender.Fault.None, 7, address(0));
         IExecutor.Plan memory p = _asset();
-        refused(
-            p,
-            abi.encodeWithSelector(
-                IExecutor.AllowanceLeft.selector, address(_token), address(_lender), p.amountIn
-            )
-        );
+        for (uint8 kind = AAVE_V2; kind <= MAKER; ++kind) {
+            if (kind == BALANCER_V2) continue;
+            p.lender = kind;
+            refused(
+                p,
+                abi.encodeWithSelector(
+                    IExecutor.AllowanceLeft.selector, address(_token), address(_lender), p.amountIn + 7
+                )
+            );
+        }
     }
 
     function test_token_cannotBringASecondLoan() external {

@@ -35,9 +35,11 @@ journal = SqliteJournal(directory, make.CHAIN_ID, make.WALLET)
 for name in STEPS[:count]:
     step(journal, name)
 if torn:
+    journal._connection.execute("PRAGMA cache_size = 4")
     journal._connection.execute("BEGIN IMMEDIATE")
     journal._append("torn", "intent", {"half": "x" * 100_000}, idempotency_key="torn", status="prepared")
-    journal._connection.execute("PRAGMA wal_checkpoint")
+    journal._append("torn", "move", {"half": "x" * 100_000}, status="submitted")
+    assert (directory / "journal.sqlite-wal").stat().st_size > 100_000, "it has spilt into the log"
 print("there", flush=True)
 sys.stdin.read()
 """
@@ -129,7 +131,7 @@ def test_a_log_cut_anywhere_gives_back_a_past_state(tmp_path: Path) -> None:
     base = (source / "journal.sqlite").read_bytes()
     journal.close()
     reached = []
-    for length in sorted({*range(0, len(log), 1_499), len(log)}):
+    for length in sorted({*range(0, len(log), 2_003), len(log)}):
         copy = tmp_path / "copy"
         copy.mkdir()
         (copy / "journal.sqlite").write_bytes(base)
@@ -173,6 +175,14 @@ def test_a_file_cut_short_is_refused(written: Path, pages: int) -> None:
 def test_an_emptied_file_is_not_taken_for_a_new_journal(written: Path) -> None:
     written.write_bytes(b"")
     assert "is empty" in damaged(written)
+
+
+def test_a_lost_file_whose_log_is_left_is_not_begun_anew(tmp_path: Path) -> None:
+    killed(tmp_path, 2, "whole")
+    (tmp_path / "journal.sqlite").unlink()
+    for _ in range(2):
+        with pytest.raises(StoreError, match="is missing but its log"):
+            SqliteJournal(tmp_path, make.CHAIN_ID, make.WALLET)
 
 
 def test_a_page_of_rubbish_is_refused(written: Path) -> None:

@@ -243,7 +243,11 @@ _LOANS = [
 async def _dislocate(chain: Devnet, rpc: JsonRpc, rich: BookPool, ppm: int) -> None:
     """Bring a pool so far above where it stands."""
     target = await price(rpc, rich) * (PPM + ppm) / PPM
+    # anvil that mines by itself answers a send before the block is there.
+    await rpc.call("evm_setAutomine", [False])
     await Traffic(chain.rpc_url, chain.book, 1).trade(rpc, [Trade(rich.address, target, 0, GWEI)])
+    await rpc.call("evm_mine")
+    await rpc.call("evm_setAutomine", [True])
 
 
 def _plan(chain: Devnet, lender: str, asset: str, amount: int, rich: BookPool, cheap: BookPool) -> bytes:
@@ -260,7 +264,7 @@ async def test_a_loan_pays_for_a_trade(
     chain: Devnet, rpc: JsonRpc, lender: str, asset: str, other: str, whole: int
 ) -> None:
     book = chain.book
-    rich, *_, cheap = book.pools_of(asset, other)
+    rich, _, cheap, *_ = book.pools_of(asset, other)
     await _dislocate(chain, rpc, rich, 30_000)
     payload = _plan(chain, lender, asset, plan.units(asset, whole), rich, cheap)
     transaction = {

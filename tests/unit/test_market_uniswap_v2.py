@@ -114,6 +114,8 @@ def test_what_the_curve_says_of_itself() -> None:
     assert pool.depth(B) == 4_000
     assert pool.capacity_in(A) is None
     (stretch,) = pool.stretches(B)
+    assert stretch.exact
+    assert stretch.capacity == 2**112 - 1 - 4_000
     amount = 777
     assert stretch.p * amount // (stretch.q + stretch.r * amount) == pool.quote_out(B, amount)
 

@@ -8,7 +8,7 @@ import arbtui
 from arbtui.domain import ExecutionStatus
 from arbtui.errors import StoreError
 from arbtui.store import Store, library_version, migrations, open_store
-from arbtui.store.driver import sqlite3
+from arbtui.store.driver import sqlite3, transaction
 from arbtui.units import ETHER
 from tests import factories as make
 
@@ -145,3 +145,20 @@ def test_statements_keep_triggers_whole_and_refuse_a_torso() -> None:
 
 def test_the_library_tells_its_version() -> None:
     assert tuple(map(int, library_version().split("."))) >= (3, 37), "STRICT tables need 3.37"
+
+
+def test_a_transaction_is_all_or_nothing() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE a (b INTEGER)")
+
+    def insert_and_fail() -> None:
+        with transaction(connection):
+            connection.execute("INSERT INTO a VALUES (1)")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        insert_and_fail()
+    with transaction(connection):
+        connection.execute("INSERT INTO a VALUES (2)")
+    assert connection.execute("SELECT b FROM a").fetchall() == [(2,)]
+    connection.close()

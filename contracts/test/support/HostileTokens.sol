@@ -9,6 +9,7 @@ contract HostileToken {
         ReturnsTwo,
         Reverts,
         TakesFee,
+        DebitsMore,
         KeepsAllowance,
         Calls,
         ShortBalance
@@ -67,7 +68,7 @@ contract HostileToken {
     function _move(address from, address to, uint256 amount) private returns (uint256) {
         if (_shows(Fault.ReturnsFalse, from)) return 0;
         require(!_shows(Fault.Reverts, from), "HostileToken: no");
-        _balances[from] -= amount;
+        _balances[from] -= _shows(Fault.DebitsMore, from) ? amount + 1 : amount;
         _balances[to] += _shows(Fault.TakesFee, from) ? amount * 9 / 10 : amount;
         if (_shows(Fault.Calls, from) && !called) {
             called = true;

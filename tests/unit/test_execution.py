@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arbtui.abi import encode_call, keccak, selector
+from arbtui.domain import (
+    ALLOWED_MOVES,
+    NATIVE,
+    Delivery,
+    ExecutionStatus,
+    LenderId,
+    Log,
+    Receipt,
+)
+from arbtui.errors import ArbtuiError, MalformedAnswer, NodeError, NodeUnreachable
+from arbtui.execution import (
+    decode_execute,
+    differences,
+    encode_execute,
+    explain_revert,
+    next_nonce,
+    settle,
+)
+from arbtui.execution.calldata import EXECUTE
+from arbtui.execution.reverts import EXECUTOR_ERRORS, observed_profit
+from arbtui.execution.settlement import EXECUTED, TRANSFER
+from arbtui.recovery import ErrorClass, classify_send
+from arbtui.units import GWEI, Address, Wei
+from tests.factories import DAI, EXECUTOR, POOL_A, POOL_B, TREASURY, WALLET, WETH, opportunity, ticket
+
+ABI = json.loads(Path("contracts/artifacts/Executor.json").read_text())["abi"]
+
+
+def test_the_calldata_is_the_contracts() -> None:
+    def typed(item: dict) -> str:  # type: ignore[type-arg]
+        if item["type"].startswith("tuple"):
+            return f"({','.join(typed(part) for part in item['components'])}){item['type'][5:]}"
+        return str(item["type"])
+
+    (entry,) = [item for item in ABI if item["type"] == "function" and item["name"] == "execute"]
+    assert f"execute({','.join(typed(item) for item in entry['inputs'])})" == EXECUTE
+    (event,) = [item for item in ABI if item["type"] == "event" and item["name"] == "Executed"]
+    assert (
+        "0x" + keccak(f"Executed({','.join(typed(i) for i in event['inputs'])})".encode()).hex() == EXECUTED
+    )
+
+
+def test_the_contracts_errors_are_all_known() -> None:
+    told = {
+        item["name"]: tuple(part["type"] for part in item["inputs"])
+        for item in ABI
+        if item["type"] == "error"
+    }
+    assert told == EXECUTOR_ERRORS
+
+
+def test_calldata_says_what_was_meant() -> None:
+    found = opportunity()
+    calldata = encode_execute("0x" + "ab" * 32, LenderId.MAKER, found, 123, 456)
+    said = decode_execute(calldata)
+    assert said["ticket"] == "0x" + "ab" * 32
+    assert (said["lender"], said["min_profit"], said["last_block"]) == ("maker", 123, 456)
+    assert said["amount_in"] == found.amount_in
+    assert str(said["asset"]).lower() == found.token.address.lower()
+    hops = said["hops"]
+    assert isinstance(hops, list)
+    assert [hop["fee_ppm"] for hop in hops] == [hop.fee_ppm for hop in found.path.hops]
+    assert [hop["zero_for_one"] for hop in hops] == [hop.zero_for_one for hop in found.path.hops]
+    with pytest.raises(MalformedAnswer):
+        decode_execute(b"\x00" + calldata[1:])
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "reverted without a reason"),
+        (encode_call("Error(string)", "UniswapV2: K"), "reverted: UniswapV2: K"),
+        (encode_call("Error(string)", "a\x1b[2J"), "reverted: a\ufffd[2J"),
+        (encode_call("Panic(uint256)", 0x11), "panic 0x11"),
+        (encode_call("InsufficientProfit(uint256,uint256)", 5, 7), "InsufficientProfit(5, 7)"),
+        (selector("Error(string)") + b"\xff" * 40, "reverted with malformed data"),
+        (b"\xde\xad\xbe\xef", "reverted with unknown error 0xdeadbeef"),
+    ],
+)
+def test_reverts_are_sentences(data: bytes, said: str) -> None:
+    assert explain_revert(data).startswith(said)
+
+
+@given(st.binary(max_size=200))
+def test_explaining_is_total(data: bytes) -> None:
+    assert "\x1b" not in explain_revert(data)
+    observed_profit(data)
+
+
+def test_the_profit_a_refusal_tells() -> None:
+    assert observed_profit(encode_call("InsufficientProfit(uint256,uint256)", 5, 7)) == 5
+    assert observed_profit(encode_call("DeadlinePassed(uint256,uint256)", 5, 7)) is None
+
+
+def transfer(token: Address, source: Address, target: Address, amount: int) -> Log:
+    topics = (TRANSFER, *("0x" + "0" * 24 + account[2:].lower() for account in (source, target)))
+    return Log(token, topics, amount.to_bytes(32, "big"), 7, "0x" + "1" * 64, 0)
+
+
+def receipt(*logs: Log, success: bool = True) -> Receipt:
+    return Receipt("0x" + "1" * 64, 7, "0x" + "7" * 64, success, 200_000, Wei(20 * GWEI), Wei(11), logs)
+
+
+RATE = ticket().rate
+
+
+def settled(given_receipt: Receipt):  # type: ignore[no-untyped-def]
+    return settle(
+        "e1",
+        given_receipt,
+        executor=EXECUTOR,
+        wallet=WALLET,
+        treasury=TREASURY,
+        asset=RATE.token.address,
+        rate=RATE,
+    )
+
+
+def test_a_settlement_is_transfers_and_gas() -> None:
+    asset = RATE.token.address
+    found = settled(
+        receipt(
+            transfer(asset, POOL_A, EXECUTOR, 1_000),
+            transfer(asset, EXECUTOR, POOL_A, 900),
+            transfer(asset, EXECUTOR, TREASURY, 100),
+            transfer(DAI.address, POOL_A, POOL_B, 5),
+        )
+    )
+    gas = 200_000 * 20 * GWEI + 11
+    assert {(d.account, d.token): d.amount for d in found.deltas} == {
+        (TREASURY, asset): 100,
+        (WALLET, NATIVE): -gas,
+    }
+    assert found.net_wei == RATE.to_wei_down(100) - gas
+    assert (found.gas_cost, found.l1_fee) == (gas - 11, 11)
+
+
+def balances(**changes: int) -> dict[tuple[Address, Address], int]:
+    held = {
+        (account, token): 10**18
+        for account in (EXECUTOR, WALLET, TREASURY)
+        for token in (WETH.address, NATIVE)
+    }
+    held[TREASURY, RATE.token.address] = 10**18 + changes.get("treasury", 0)
+    held[WALLET, NATIVE] = 10**18 + changes.get("gas", 0)
+    return held
+
+
+def test_one_altered_log_no_longer_reconciles() -> None:
+    asset = RATE.token.address
+    gas = -(200_000 * 20 * GWEI + 11)
+    before, after = balances(), balances(treasury=100, gas=gas)
+    honest = settled(
+        receipt(transfer(asset, EXECUTOR, TREASURY, 100), transfer(asset, POOL_A, EXECUTOR, 100))
+    )
+    assert differences([honest], before, after) == []
+    altered = settled(
+        receipt(transfer(asset, EXECUTOR, TREASURY, 101), transfer(asset, POOL_A, EXECUTOR, 101))
+    )
+    (told,) = differences([altered], before, after)
+    assert "balance changed by 100, the receipt says 101" in told
+    assert TREASURY in told
+
+
+def test_a_balance_that_was_not_read_is_a_difference() -> None:
+    found = settled(receipt(transfer(DAI.address, POOL_A, TREASURY, 1)))
+    gas = -(200_000 * 20 * GWEI + 11)
+    assert any(
+        DAI.address in line and "no balance" in line
+        for line in differences([found], balances(), balances(gas=gas))
+    )
+
+
+@pytest.mark.parametrize(
+    ("latest", "reserved", "expected"), [(5, None, 5), (5, 4, 5), (5, 5, 6), (5, 9, 10), (9, 5, 9)]
+)
+def test_the_next_nonce(latest: int, reserved: int | None, expected: int) -> None:
+    assert next_nonce(latest, reserved) == expected
+
+
+def test_no_move_leaves_what_was_never_signed_or_refused() -> None:
+    assert ALLOWED_MOVES[ExecutionStatus.PAPER] == frozenset()
+    assert ALLOWED_MOVES[ExecutionStatus.REJECTED] == frozenset()
+    assert set(ALLOWED_MOVES) == set(ExecutionStatus)
+    # A reorganisation takes a mined transaction back; a cancel may lose against the original.
+    assert ExecutionStatus.SUBMITTED in ALLOWED_MOVES[ExecutionStatus.MINED]
+    assert ExecutionStatus.MINED in ALLOWED_MOVES[ExecutionStatus.CANCELLED]
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "delivery"),
+    [
+        (NodeError(-32003, "nonce too low"), ErrorClass.NONCE_TOO_LOW, Delivery.AMBIGUOUS),
+        (NodeError(-32003, "transaction already imported"), ErrorClass.ALREADY_KNOWN, Delivery.DELIVERED),
+        (NodeError(-32000, "already known"), ErrorClass.ALREADY_KNOWN, Delivery.DELIVERED),
+        (
+            NodeError(-32003, "Insufficient funds for gas * price + value"),
+            ErrorClass.INSUFFICIENT_FUNDS,
+            Delivery.REJECTED,
+        ),
+        (
+            NodeError(-32000, "replacement transaction underpriced"),
+            ErrorClass.REPLACEMENT_UNDERPRICED,
+            Delivery.REJECTED,
+        ),
+        (
+            NodeError(-32003, "max fee per gas less than block base fee"),
+            ErrorClass.FEE_CAP_BELOW_BASE_FEE,
+            Delivery.REJECTED,
+        ),
+        (
+            NodeError(-32000, "intrinsic gas too high -- tx.gas_limit > env.block.gas_limit"),
+            ErrorClass.EXCEEDS_BLOCK_GAS_LIMIT,
+            Delivery.REJECTED,
+        ),
+        # A contract chooses its own words: they never make a send class.
+        (
+            NodeError(3, "execution reverted: nonce too low"),
+            ErrorClass.EXECUTION_REVERTED,
+            Delivery.AMBIGUOUS,
+        ),
+        (NodeError(-32000, "the moon is full"), ErrorClass.UNKNOWN, Delivery.AMBIGUOUS),
+        (NodeUnreachable("x", sent=False), ErrorClass.CONNECTION, Delivery.NOT_DELIVERED),
+        (NodeUnreachable("x"), ErrorClass.TIMEOUT, Delivery.AMBIGUOUS),
+        (MalformedAnswer("x"), ErrorClass.MALFORMED, Delivery.AMBIGUOUS),
+    ],
+)
+def test_what_a_failed_send_proves(error: ArbtuiError, name: ErrorClass, delivery: Delivery) -> None:
+    assert classify_send(error) == (name, delivery)
+
+
+@given(st.integers(), st.text())
+def test_classifying_is_total_and_unknown_never_means_undelivered(code: int, message: str) -> None:
+    name, delivery = classify_send(NodeError(code, message))
+    if name is ErrorClass.UNKNOWN:
+        assert delivery is Delivery.AMBIGUOUS
