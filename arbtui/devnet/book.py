@@ -144,8 +144,8 @@ class AddressBook:
                 f"an address book that lacks something: {type(error).__name__} {error}"
             ) from error
 
-    def to_toml(self, store: Path) -> str:
-        """A configuration for this chain. `store` is the folder of the store."""
+    def to_toml(self, store: Path, block_time: int = 0) -> str:
+        """A configuration for this chain. `store` is the folder of the store; `block_time` in seconds, 0 if unset."""
         symbols = {token.address: token.symbol for token in self.tokens}
         lines = [
             "# Written by `arbtui devnet up`; made anew at each start.",
@@ -157,6 +157,7 @@ class AddressBook:
             f"wrapped_native = {_text(self.token('WETH').address)}",
             f"multicall = {_text(self.multicall)}",
             "local = true",
+            f"block_time_s = {block_time or 1}",
             "",
             "[wallet]",
             f"address = {_text(self.wallet)}",

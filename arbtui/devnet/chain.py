@@ -123,7 +123,7 @@ async def open_devnet(
         async with JsonRpc(anvil.rpc_url) as rpc:
             await _to_the_present(rpc)
             await _set_mining(rpc, block_time)
-        book = _settle_in(anvil, book)
+        book = _settle_in(anvil, book, block_time)
     except BaseException:
         await anvil.stop()
         raise
@@ -200,7 +200,7 @@ async def _set_mining(rpc: JsonRpc, block_time: int) -> None:
         await rpc.call("evm_setIntervalMining", [block_time])
 
 
-def _settle_in(anvil: Anvil, book: AddressBook) -> AddressBook:
+def _settle_in(anvil: Anvil, book: AddressBook, block_time: int) -> AddressBook:
     """Write the configuration into the chain's folder."""
     config, store = anvil.directory / "arbtui.toml", anvil.directory / "store"
     settled = book.at(anvil.rpc_url, os.getpid(), config)
@@ -210,7 +210,7 @@ def _settle_in(anvil: Anvil, book: AddressBook) -> AddressBook:
             shutil.rmtree(store.with_suffix(".previous"), ignore_errors=True)
             store.rename(store.with_suffix(".previous"))
         fresh = config.with_suffix(".toml.new")
-        fresh.write_text(settled.to_toml(store), "utf-8")
+        fresh.write_text(settled.to_toml(store, block_time), "utf-8")
         fresh.replace(config)
     except OSError as error:
         raise DevnetError(f"{config}: cannot be written ({error.strerror}); set ARBTUI_STATE") from error

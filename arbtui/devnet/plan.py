@@ -107,7 +107,7 @@ AAVE_V2 = (
     Listing(USDC, 5 * MILLION, 500_000, 100_000),
 )
 #: Whole tokens in the vault's one pool: modest, so that larger loans must be had elsewhere.
-BALANCER = ((WETH, 25), (USDC, 60_000))
+BALANCER = ((WETH, 10), (USDC, 25_000))
 AAVE_V3_PREMIUM_BPS = 5
 MAKER_CEILING = 500 * MILLION
 

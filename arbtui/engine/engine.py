@@ -311,7 +311,7 @@ class Engine:
         last_block = state.block.number + self._lifetime()
         outcomes = await asyncio.gather(
             *(
-                self._decider.decide(opportunity, state, fees, self._new_id(opportunity), last_block)
+                self._decider.decide(opportunity, state, fees, self._new_id(), last_block)
                 for _, opportunity in worth[: self._search.top]
             )
         )
@@ -399,15 +399,15 @@ class Engine:
             return self._tickets.auto_ttl_blocks
         return max(1, round(self._tickets.manual_ttl_s / self._chain.block_time_s))
 
-    def _new_id(self, opportunity: Opportunity) -> str:
+    def _new_id(self) -> str:
         self._sequence += 1
-        return new_ticket_id(self._store.run_id, opportunity.id, self._sequence)
+        return new_ticket_id(self._store.run_id, self._sequence)
 
     # ---- executing
 
     async def _execute(self, ticket: Ticket, block: BlockRef) -> None:
         """The decision is committed before anything is signed."""
-        execution_id = "x" + ticket.id[2:18]
+        execution_id = "x" + ticket.digest[2:18]
         decision = Decision(ticket.id, DecisionKind.APPROVED_BY_ALL, "--approve all", block)
         await self._flush([_decide(decision, (), None)])
         if self._stage is Stage.PAPER:

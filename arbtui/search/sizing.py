@@ -106,6 +106,8 @@ def best_size(legs: Sequence[Leg]) -> Size | None:
         return best if best.profit > 0 else None
     if min(levels) < _COARSE:
         span = roots(gain, c, beaten) if within else inputs_with(legs, beaten)
+        if within and span is not None and span[1] > limit:
+            span = inputs_with(legs, beaten)
         if span is None or span[0] > span[1]:
             return best if best.profit > 0 else None
         tried = _try_all(chain, span, best)

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+
+import pytest
+
+from arbtui.domain import BlockRef, Hop, Path, Token
+from arbtui.errors import UsageError
+from arbtui.market import MarketState, Pool, UniswapV2Pool, UniswapV3Pool
+from arbtui.market.tick_math import sqrt_ratio_at_tick
+from arbtui.search import Finder, enumerate_cycles, find_opportunities, size
+from arbtui.units import Address, Ppm, Wei, parse_address
+
+BLOCK = BlockRef(1, "0x01", "0x00", 0, Wei(0), 0, 0)
+
+
+def at(number: int) -> Address:
+    return parse_address(f"0x{number:040x}")
+
+
+A, B, C = at(1), at(2), at(3)
+
+
+def v2(number: int, token0: Address, token1: Address, reserve0: int, reserve1: int) -> UniswapV2Pool:
+    return UniswapV2Pool(at(number), "v2", token0, token1, Ppm(3000), reserve0, reserve1)
+
+
+def v3(number: int, tick: int, spread: int, rng: random.Random, unit: int) -> UniswapV3Pool:
+    nets: dict[int, int] = {}
+    here = 0
+    for _ in range(12):
+        low = tick // 60 - rng.randint(-spread // 2, spread)
+        high = low + rng.randint(1, spread)
+        liquidity = unit * rng.randint(1, 100)
+        nets[low * 60] = nets.get(low * 60, 0) + liquidity
+        nets[high * 60] = nets.get(high * 60, 0) - liquidity
+        here += liquidity if low * 60 <= tick < high * 60 else 0
+    ticks = tuple(sorted(nets.items()))
+    return UniswapV3Pool(
+        at(number), "v3", A, B, Ppm(3000), 60, sqrt_ratio_at_tick(tick), tick, here, ticks, None
+    )
+
+
+def market(*pools: Pool) -> MarketState:
+    return MarketState(
+        BLOCK, {token: Token(token, "", 0) for token in (A, B, C)}, {pool.address: pool for pool in pools}
+    )
+
+
+def ways(index: object) -> set[tuple[str, ...]]:
+    (_, twos, threes) = index.groups[0]  # type: ignore[attr-defined]
+    return {tuple(f"{edge >> 1}{'<' if edge & 1 else '>'}" for edge in cycle) for cycle in [*twos, *threes]}
+
+
+def test_each_directed_cycle_is_there_once() -> None:
+    state = market(v2(10, A, B, 1, 1), v2(11, A, B, 1, 1), v2(12, B, C, 1, 1), v2(13, A, C, 1, 1))
+    two = {("0>", "1<"), ("1>", "0<")}
+    three = {("0>", "2>", "3<"), ("1>", "2>", "3<"), ("3>", "2<", "0<"), ("3>", "2<", "1<")}
+    assert ways(enumerate_cycles(state, [A], 2)) == two
+    assert ways(enumerate_cycles(state, [A], 3)) == two | three
+    assert enumerate_cycles(state, [A, A], 3).count == 6, "a base asked twice counts once"
+    assert enumerate_cycles(state, [A, B, C], 3).count == 6 + 6 + 4
+    assert enumerate_cycles(state, [at(77)], 3).count == 0
+    for hops in (1, 4):
+        with pytest.raises(UsageError, match="max hops"):
+            enumerate_cycles(state, [A], hops)
+
+
+def test_a_known_two_hop_cycle() -> None:
+    state = market(v2(10, A, B, 10**21, 2 * 10**24), v2(11, A, B, 10**21, 21 * 10**23))
+    (found,) = find_opportunities(state, [A]).opportunities
+    assert [step.hop.pool for step in found.hops] == [at(11), at(10)]
+
+    # The closed form's optimum, re-derived by trying around it.
+    def profit(amount: int) -> int:
+        middle = state.pools[at(11)].quote_out(A, amount)
+        return state.pools[at(10)].quote_out(B, middle) - amount
+
+    peak = max(range(10**17, 2 * 10**19, 10**16), key=profit)
+    assert abs(found.amount_in - peak) < 2 * 10**16
+    assert found.gross_profit >= profit(peak)
+    assert found.token == state.tokens[A]
+    assert found.block == BLOCK
+    assert 0 < found.hops[0].impact_bps < 200
+    other = find_opportunities(state, [B]).opportunities
+    assert [step.hop.pool for step in other[0].hops] == [at(10), at(11)]
+
+
+def test_the_fee_decides() -> None:
+    # 0.6 % apart at 2 * 0.3 % of fees is a loss; a hair more is a gain.
+    kept = 0.997**2
+    level = v2(10, A, B, 10**30, 10**30)
+    loses = v2(11, A, B, 10**30, int(10**30 / kept * 0.999999))
+    gains = v2(11, A, B, 10**30, int(10**30 / kept * 1.000001))
+    assert find_opportunities(market(level, loses), [A]).opportunities == ()
+    assert len(find_opportunities(market(level, gains), [A]).opportunities) == 1
+
+
+def test_groups_follow_the_bases_and_top_cuts_each() -> None:
+    rng = random.Random(5)
+    pools = [
+        v2(10 + number, *pair, rng.randint(10**9, 10**12), rng.randint(10**9, 10**12))
+        for number, pair in enumerate([(A, B), (A, C), (B, C)] * 3)
+    ]
+    everything = find_opportunities(market(*pools), [B, A], 3)
+    bases = [found.path.base for found in everything.opportunities]
+    assert bases == sorted(bases, key=[B, A].index)
+    for base in (A, B):
+        gains = [found.gross_profit for found in everything.opportunities if found.path.base == base]
+        assert len(gains) > 5
+        assert gains == sorted(gains, reverse=True)
+    best = find_opportunities(market(*pools), [B, A], 3, top=2)
+    assert best.paying == everything.paying == len(everything.opportunities)
+    assert [found.path.base for found in best.opportunities] == [B, B, A, A]
+    assert set(best.opportunities) <= set(everything.opportunities)
+
+
+def test_the_order_of_pools_changes_nothing_but_ties() -> None:
+    rng = random.Random(6)
+    pools = [
+        v2(10 + number, *pair, rng.randint(10**9, 10**12), rng.randint(10**9, 10**12))
+        for number, pair in enumerate([(A, B), (A, C), (B, C)] * 3)
+    ]
+    first = find_opportunities(market(*pools), [A], 3).opportunities
+    assert find_opportunities(market(*pools), [A], 3).opportunities == first
+    second = find_opportunities(market(*reversed(pools)), [A], 3).opportunities
+    assert {found.id for found in first} == {found.id for found in second}
+
+
+def test_a_finder_sees_new_prices_and_new_pools() -> None:
+    ticks: Iterator[int] = count()
+    finder = Finder([A], timer=lambda: float(next(ticks)))
+    level, other = v2(10, A, B, 10**21, 10**21), v2(11, A, B, 10**21, 10**21)
+    first = finder.find(market(level, other))
+    assert first.opportunities == ()
+    assert first.elapsed == {"index": 1.0, "screen": 1.0, "size": 1.0}
+    moved = replace(other, reserve1=12 * 10**20)
+    assert len(finder.find(market(level, moved)).opportunities) == 1
+    assert finder.find(market(level, other)).opportunities == ()
+    third = v2(12, A, B, 10**21, 15 * 10**20)
+    with_third = finder.find(market(level, other, third))
+    assert with_third.cycles == 6
+    assert with_third == replace(
+        find_opportunities(market(level, other, third), [A]), elapsed=with_third.elapsed
+    )
+    assert finder.find(market(other, level)).cycles == 2
+
+
+def profit_of(state: MarketState, path: Path, amount: int) -> int:
+    given = amount
+    for hop in path.hops:
+        given = state.pools[hop.pool].quote_out(hop.token_in, given)
+    return given - amount
+
+
+def ternary(state: MarketState, path: Path, high: int) -> int:
+    """The best profit that a plain ternary search over integers finds."""
+    low = 1
+    while high - low > 3:
+        third = (high - low) // 3
+        if profit_of(state, path, low + third) < profit_of(state, path, high - third):
+            low += third
+        else:
+            high -= third
+    return max(profit_of(state, path, amount) for amount in range(low, high + 1))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_sizing_across_many_ticks_is_no_worse_than_a_search(seed: int) -> None:
+    rng = random.Random(seed)
+    unit = 10 ** rng.choice([4, 9, 16])
+    first, second = v3(10, rng.randint(-300, 300), 20, rng, unit), v3(11, 5000, 60, rng, unit)
+    if seed % 2:
+        rate = 10**9
+        first = v2(10, A, B, unit * rate, unit * rate)  # type: ignore[assignment]
+    state = market(first, second)
+    (found,) = find_opportunities(state, [A]).opportunities
+    capacity = sum(stretch.capacity for stretch in state.pools[found.hops[0].hop.pool].stretches(A))
+    searched = ternary(state, found.path, min(capacity, 10**40))
+    # Each step to a tick or word boundary rounds by a unit or two: neighbouring inputs differ by that much.
+    assert found.gross_profit >= searched - 6
+    assert found.gross_profit == profit_of(state, found.path, found.amount_in)
+    moved = state.pools[at(11)].swap_exact_in(A, found.amount_in).after
+    assert isinstance(moved, UniswapV3Pool)
+    assert sum(1 for index, _ in second.ticks if moved.tick < index <= second.tick) >= 2, "ticks were crossed"
+    assert size(found.path, state) == found
+
+
+def test_a_path_with_a_pool_that_is_gone_is_bad_usage() -> None:
+    hop = Hop(at(10), "v2", v2(10, A, B, 1, 1).kind, Ppm(3000), A, B)
+    with pytest.raises(UsageError, match=at(10)):
+        size(Path((hop,)), market())
