@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -125,6 +126,9 @@ async def in_hand(devnet: Devnet) -> AsyncIterator[Hand]:
     """Manual mining and a steady base fee for the length of a test, everything undone after it."""
     async with JsonRpc(devnet.rpc_url) as rpc:
         mark = await rpc.call("evm_snapshot")
+        # A revert takes anvil's clock back with it; the freshness check compares with ours.
+        head = await Node(rpc).block()
+        await rpc.call("anvil_setTime", [max(int(time.time()), head.timestamp + 1)])
         await rpc.call("evm_setAutomine", [False])
         await rpc.call("anvil_setNextBlockBaseFeePerGas", [hex(20 * GWEI)])
         await rpc.call("evm_mine")

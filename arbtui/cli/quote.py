@@ -67,7 +67,7 @@ def quote_json(quote: LoanQuote) -> dict[str, Any]:
 
 def _show(answer: dict[str, Any], token: Token, quotes: tuple[LoanQuote, ...]) -> None:
     def whole(amount: int | None) -> str:
-        return "-" if amount is None else format_amount(amount, token.decimals, 8)
+        return "-" if amount is None else format_amount(amount, token.decimals, min(6, token.decimals))
 
     click.echo(f"{whole(int(answer['amount']))} {token.symbol} at block {answer['block']}")
     rows: list[list[object]] = [
@@ -77,8 +77,13 @@ def _show(answer: dict[str, Any], token: Token, quotes: tuple[LoanQuote, ...]) -
             whole(q.gas_cost),
             whole(q.total_cost),
             whole(q.available),
-            "" if q.usable else f"{q.reason}: {q.detail}",
+            q.reason or "",
         ]
         for q in quotes
     ]
-    table(["lender", "fee", "gas", "total", "available", "cannot lend because"], rows, right=(1, 2, 3, 4))
+    table(["  lender", "fee", "gas", "total", "available", "cannot lend"], rows, right=(1, 2, 3, 4))
+    for q in quotes:
+        if not q.usable:
+            click.echo(f"{q.lender}: {q.detail}")
+    if not answer["best"]:
+        click.echo("no lender can lend this", err=True)

@@ -117,7 +117,8 @@ class Engine:
         self._waiting: list[Ticket] = []
         self._to_resume: deque[OpenExecution] = deque()
         self._our_hashes: set[str] = set()
-        self._paper_open: set[str] = set()
+        #: Paths traded on paper that are still open, with the pools such a trade would have moved.
+        self._paper_open: dict[str, frozenset[Address]] = {}
         self._sent: dict[str, Ticket] = {}
         self._overheads: defaultdict[LenderId, list[int]] = defaultdict(list)
         self._sequence = 0
@@ -290,16 +291,18 @@ class Engine:
     ) -> tuple[int, list[Write]]:
         found = self._finder.find(state)
         self.tally.opportunities += len(found.opportunities)
-        self._paper_open &= {opportunity.path.id for opportunity in found.opportunities}
+        still = {opportunity.path.id for opportunity in found.opportunities}
+        self._paper_open = {path: pools for path, pools in self._paper_open.items() if path in still}
         taken = {pool for ticket in self._waiting for pool in ticket.opportunity.path.pools}
         if to_send is not None:
             taken |= to_send.opportunity.path.pools
         if self._sending.flight is not None:
             taken |= self._sending.flight.pools
+        taken = taken.union(*self._paper_open.values())
         writes: list[Write] = []
         worth: list[tuple[int, Opportunity]] = []
         for opportunity in found.opportunities:
-            if opportunity.path.pools & taken or opportunity.path.id in self._paper_open:
+            if opportunity.path.pools & taken:
                 continue
             dropped = self._decider.pays_at_all(opportunity, state, fees)
             if dropped is not None:
@@ -411,7 +414,7 @@ class Engine:
         decision = Decision(ticket.id, DecisionKind.APPROVED_BY_ALL, "--approve all", block)
         await self._flush([_decide(decision, (), None)])
         if self._stage is Stage.PAPER:
-            self._paper_open.add(ticket.opportunity.path.id)
+            self._paper_open[ticket.opportunity.path.id] = ticket.opportunity.path.pools
             self.tally.paper += 1
             self._say(
                 f"block {block.number}: paper through {ticket.lender}, expected {ticket.expected_net_wei} wei"

@@ -55,7 +55,7 @@ def enumerate_cycles(state: MarketState, bases: Sequence[Address], max_hops: int
                 beyond = out[middle]
                 small, large = (beyond, near) if len(beyond) <= len(near) else (near, beyond)
                 for last in small:
-                    if last == base or last not in large:
+                    if last not in large:
                         continue
                     threes += [
                         (first, second, back ^ 1)

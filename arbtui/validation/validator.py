@@ -56,6 +56,8 @@ class Verdict:
 
 
 class OpportunityValidator:
+    """Runs the checks under one policy. `screening` are those that need no simulation, in order."""
+
     def __init__(self, policy: ValidationPolicy, screening: Sequence[Check] = SCREENING) -> None:
         self.policy = policy
         self._screening = tuple(screening)

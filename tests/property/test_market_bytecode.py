@@ -255,8 +255,9 @@ def v3_factory(chain: Chain) -> Address:
         (3000, 60, 0, 10**21, 1),
         (500, 10, 197_226, 10**17, 2),
         (10_000, 200, -65_000, 997, 3),
+        (3000, 60, 0, 2**104, 4),
     ],
-    ids=["round price", "far price", "dust liquidity"],
+    ids=["round price", "far price", "dust liquidity", "liquidity beyond 2**96"],
 )
 def test_v3_pool_agrees_with_the_contract_on_every_swap(
     chain: Chain,
@@ -305,20 +306,22 @@ def test_v3_pool_agrees_with_the_contract_on_every_swap(
             else (liquidity * price >> 96)
         )
         amount = int(reserve * 10 ** rng.uniform(-6, 0.1)) + rng.randint(1, 3)
+        if number % 10 == 0 and unit > 10**9:
+            amount = rng.randint(1, 5)
         before = real.pool.tick // words
         crossed += real.swap(downwards, amount, exact_in)
         outside += before != real.pool.tick // words
     assert crossed > 60, "the swaps must cross initialised ticks"
     assert outside > 5, "and leave their bitmap word"
     # To the very end and back: more than the pool holds is taken in part, at the price limit nothing more.
-    real.swap(True, 2**120, True)
+    real.swap(True, 2**190, True)
     assert real.pool.sqrt_price_x96 == MIN_SQRT_RATIO + 1
     with pytest.raises(SwapReverts) as refused:
         real.pool.swap_exact_in(real.pool.token0, 1)
     assert refused.value.reason == "SPL"
     call = encode_call("swap(address,bool,int256,uint160,bytes)", chain.me, True, 1, MIN_SQRT_RATIO + 1, b"")
     assert "SPL" in str(chain.refusal(real.pool.address, call))
-    real.swap(False, 2**100, False)
+    real.swap(False, 2**180, False)
     assert real.pool.sqrt_price_x96 == MAX_SQRT_RATIO - 1
 
 

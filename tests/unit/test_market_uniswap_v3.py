@@ -154,6 +154,15 @@ def test_reverts_carry_the_contracts_reason(
     assert pool.quote_out(A, amount) == 0
 
 
+def test_exact_out_never_gives_more_than_asked() -> None:
+    # Beyond 2**96 of liquidity one step of the sqrt price is worth more than one base unit.
+    pool = v3((-600, 600, 2**115))
+    for token in (A, B):
+        done = pool.swap_exact_out(token, 1)
+        assert done.amount_out == 1
+        assert done.amount_in > 1
+
+
 def test_an_empty_pool_moves_to_the_end_for_nothing() -> None:
     done = v3(tick=1000, spacing=1).swap_exact_in(A, 5)
     assert (done.amount_in, done.amount_out, done.fee) == (0, 0, 0)

@@ -193,3 +193,22 @@ def test_a_path_with_a_pool_that_is_gone_is_bad_usage() -> None:
     hop = Hop(at(10), "v2", v2(10, A, B, 1, 1).kind, Ppm(3000), A, B)
     with pytest.raises(UsageError, match=at(10)):
         size(Path((hop,)), market())
+
+
+def test_a_gain_that_lies_beyond_where_the_real_curve_runs_dry() -> None:
+    # Six A become two whole B, of which the last pool takes all; in real numbers they are 2.9 and more than it takes.
+    def pool(
+        number: int, tokens: tuple[Address, Address], fee: int, tick: int, ticks: list[tuple[int, int]]
+    ) -> Pool:
+        here = sum(net for index, net in ticks if index <= tick)
+        price = sqrt_ratio_at_tick(tick)
+        return UniswapV3Pool(at(number), "v3", *tokens, Ppm(fee), 100, price, tick, here, tuple(ticks), None)
+
+    state = market(
+        UniswapV2Pool(at(10), "v2", A, C, Ppm(0), 20, 1),
+        pool(11, (A, B), 0, 600, [(-2600, 33), (600, -31), (700, -2)]),
+        pool(12, (B, C), 500, 100, [(-900, 23), (100, -23)]),
+    )
+    (found,) = find_opportunities(state, [A], 3).opportunities
+    assert (found.amount_in, found.gross_profit) == (6, 4)
+    assert max(profit_of(state, found.path, amount) for amount in range(1, 100)) == 4

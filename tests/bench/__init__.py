@@ -1,0 +1,1 @@
+"""Figures, not tests: nothing here fails for being slow or dear."""

@@ -1,0 +1,265 @@
+"""Gas of one run of the executor by lender and route, on a local chain in a steady state.
+
+All pools were traded both ways and every measured route was run once in earlier blocks; the markets have borrowers;
+the executor keeps one base unit of each token and the treasury holds some; the ticket's word is in use. Per route the
+lenders run on one and the same state, restored between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from arbtui.abi import keccak
+from arbtui.bootstrap import open_desk
+from arbtui.devnet import BookPool, Devnet
+from arbtui.domain import Hop, HopAmount, LenderId, Opportunity, PoolKind
+from arbtui.domain import Path as Cycle
+from arbtui.execution import encode_execute
+from arbtui.market import MarketState
+from arbtui.units import UINT256_MAX, Address, Ppm, parse_amount
+from tests.chain import Hand, config_for, in_hand, running_chain
+
+OWN, MAKER, BALANCER = LenderId.OWN, LenderId.MAKER, LenderId.BALANCER_V2
+AAVE = (LenderId.AAVE_V2, LenderId.AAVE_V3)
+V2, V3 = "uniswap_v2", "uniswap_v3"
+#: Off the reference price; above the fees of two V2 pairs and Aave's premium.
+_OFFSET_PPM = 15_000
+_WARM_UP_PART = 20
+_LIMIT = 3_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The pool of a hop: its exchange, kind, and, where there are several, its fee."""
+
+    to: str
+    dex: str = "uniswap"
+    kind: str = V2
+    fee_ppm: int = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A cycle that starts with `amount` whole `asset`; its one V2 pair of Uniswap (the first) is the one moved."""
+
+    name: str
+    asset: str
+    amount: str
+    steps: tuple[Step, ...]
+    lenders: tuple[LenderId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`refund` is what the transaction gave back; None where the node's trace does not say."""
+
+    route: str
+    asset: str
+    lender: LenderId
+    calldata: int
+    gas: int
+    refund: int | None
+    over_own: int
+
+
+ROUTES = (
+    *(
+        Route("V2>V2", asset, amount, (Step(other), Step(asset, "sushiswap")), (OWN, *more))
+        for asset, amount, other, more in (
+            ("WETH", "8", "USDC", (*AAVE, BALANCER)),
+            ("USDC", "20000", "WETH", (*AAVE, BALANCER)),
+            ("USDT", "20000", "WBTC", (LenderId.AAVE_V2,)),
+            ("WBTC", "0.3", "USDT", (LenderId.AAVE_V2,)),
+            ("DAI", "20000", "WETH", (MAKER,)),
+        )
+    ),
+    *(
+        Route("V3>V2", asset, amount, (Step("WETH", kind=V3, fee_ppm=fee), Step(asset)), (OWN, *more))
+        for asset, amount, fee, more in (
+            ("USDC", "20000", 500, (*AAVE, BALANCER)),
+            ("DAI", "20000", 3000, (MAKER,)),
+        )
+    ),
+    Route("V2>V3", "USDC", "20000", (Step("WETH"), Step("USDC", kind=V3, fee_ppm=500)), (OWN,)),
+    # The pools have no cycle of three tokens.
+    Route(
+        "V2>V2>V3>V3",
+        "USDC",
+        "20000",
+        (
+            Step("WETH"),
+            Step("WBTC"),
+            Step("USDT", kind=V3, fee_ppm=500),
+            Step("USDC", kind=V3, fee_ppm=100),
+        ),
+        (OWN,),
+    ),
+)
+
+
+def ticket(number: int) -> str:
+    """Ids as the engine makes them: 31 bytes of a run, then dense."""
+    return "0x" + keccak(b"tests.bench.gas|0")[:31].hex() + f"{number:02x}"
+
+
+class _Bench:
+    def __init__(self, hand: Hand, folder: Path) -> None:
+        self.hand = hand
+        self.book = hand.book
+        self._folder = folder
+        self._tickets = iter(range(256))
+
+    async def measure(self, routes: Sequence[Route]) -> list[Row]:
+        await self._settle_in()
+        for route in routes:
+            for lender in route.lenders:
+                await self._from_level(route)
+                await self._run(route, lender, _WARM_UP_PART)
+        rows: list[Row] = []
+        for route in routes:
+            await self._from_level(route)
+            own = 0
+            for lender in route.lenders:
+                mark = await self.hand.rpc.call("evm_snapshot")
+                calldata, gas, refund = await self._run(route, lender)
+                assert await self.hand.rpc.call("evm_revert", [mark])
+                own = gas if lender is OWN else own
+                rows.append(Row(route.name, route.asset, lender, calldata, gas, refund, gas - own))
+        return rows
+
+    async def _settle_in(self) -> None:
+        """A unit of each token for the executor and the treasury; own capital allowed."""
+        for token in self.book.tokens:
+            for holder in (self.book.executor, self.book.treasury):
+                await self._give(token.symbol, holder, 1)
+        owner = self.book.accounts[0]
+        await self.hand.send(owner, self.book.executor, "setOwnCapital(bool)", True)
+
+    async def _give(self, symbol: str, to: Address, amount: int) -> None:
+        token = self.book.token(symbol).address
+        await self.hand.send(self.book.traders[0], token, "transfer(address,uint256)", to, amount)
+
+    async def _from_level(self, route: Route) -> None:
+        """All pools at the reference price but the moved one, which makes the route pay; each in earlier blocks."""
+        await self.hand.align()
+        at = route.asset
+        for step, hop in zip(route.steps, self._hops(route), strict=True):
+            if (step.dex, step.kind) == ("uniswap", V2):
+                offset = _OFFSET_PPM if hop.zero_for_one else -_OFFSET_PPM
+                await self.hand.dislocate(f"{at}/{step.to}", offset)
+                return
+            at = step.to
+
+    def _hops(self, route: Route) -> tuple[Hop, ...]:
+        hops = []
+        at = route.asset
+        for step in route.steps:
+            pool = self._pool(at, step)
+            token_in, token_out = (self.book.token(symbol).address for symbol in (at, step.to))
+            kind = PoolKind(pool.kind)
+            hops.append(Hop(pool.address, pool.dex, kind, Ppm(pool.fee_ppm), token_in, token_out))
+            at = step.to
+        return tuple(hops)
+
+    def _pool(self, at: str, step: Step) -> BookPool:
+        wanted = (step.dex, step.kind, step.fee_ppm)
+        return next(p for p in self.book.pools_of(at, step.to) if (p.dex, p.kind, p.fee_ppm) == wanted)
+
+    async def _run(self, route: Route, lender: LenderId, part: int = 1) -> tuple[int, int, int | None]:
+        """One execution; bytes of calldata, gas used, refund. `part` divides the amount."""
+        config = config_for(self.hand.devnet, self._folder / "store")
+        amount = parse_amount(route.amount, self.book.token(route.asset).decimals) // part
+        if lender is OWN:
+            await self._give(route.asset, self.book.executor, amount)
+        async with open_desk(config) as desk:
+            state = await desk.market()
+            opportunity = _cycle(state, self._hops(route), amount)
+            _, quotes, _ = await desk.quotes(amount, opportunity.token)
+        quoted = next(quote for quote in quotes if quote.lender == lender)
+        assert quoted.usable or lender is OWN, f"{lender}: {quoted.reason} {quoted.detail}"
+        hoped = opportunity.gross_profit - (quoted.fee or 0)
+        assert hoped > 1, f"{route.name} {route.asset} through {lender} does not pay: {hoped}"
+        # As the engine's default: half of what is hoped for.
+        call = encode_execute(
+            ticket(next(self._tickets)), lender, opportunity, hoped // 2, state.block.number + 200
+        )
+        rpc = self.hand.rpc
+        tx_hash = await rpc.call(
+            "eth_sendTransaction",
+            [
+                {
+                    "from": self.book.wallet,
+                    "to": self.book.executor,
+                    "data": "0x" + call.hex(),
+                    "gas": hex(_LIMIT),
+                }
+            ],
+        )
+        await self.hand.mine()
+        receipt = await self.hand.node.receipt(tx_hash)
+        assert receipt is not None
+        assert receipt.success, f"{route.name} {route.asset} through {lender} reverted"
+        if lender is OWN:
+            # What the owner lent goes back, so that one unit stays.
+            sweep = (self.book.token(route.asset).address, self.book.traders[0], amount)
+            await self.hand.send(
+                self.book.accounts[0], self.book.executor, "sweep(address,address,uint256)", *sweep
+            )
+        return len(call), receipt.gas_used, await self._refund(tx_hash, receipt.gas_used)
+
+    async def _refund(self, tx_hash: str, used: int) -> int | None:
+        quiet = {"disableStorage": True, "disableStack": True, "enableMemory": False}
+        trace = await self.hand.rpc.call("debug_traceTransaction", [tx_hash, quiet])
+        steps = trace.get("structLogs") or []
+        counters = [step["refund"] for step in steps if "refund" in step]
+        if not counters:
+            return None
+        # Capped at a fifth of the gas before refunds (EIP-3529): used = before - refund.
+        return min(int(counters[-1]), used // 4)
+
+
+def _cycle(state: MarketState, hops: tuple[Hop, ...], amount_in: int) -> Opportunity:
+    amounts = []
+    amount = amount_in
+    for hop in hops:
+        swap = state.pools[hop.pool].swap_exact_in(hop.token_in, amount)
+        amounts.append(HopAmount(hop, amount, swap.amount_out, 0))
+        amount = swap.amount_out
+    token = state.token(hops[0].token_in)
+    return Opportunity(Cycle(hops), token, amount_in, amount, tuple(amounts), state.block)
+
+
+async def _measured(devnet: Devnet, folder: Path, routes: Sequence[Route]) -> list[Row]:
+    async with in_hand(devnet) as hand:
+        return await _Bench(hand, folder).measure(routes)
+
+
+def measure(routes: Sequence[Route] = ROUTES) -> list[Row]:
+    """Every route through each of its lenders, on a chain of its own."""
+    with tempfile.TemporaryDirectory(prefix="arbtui-bench-") as name, running_chain(Path(name)) as devnet:
+        return asyncio.run(_measured(devnet, Path(name), routes))
+
+
+def lines(rows: Iterable[Row]) -> list[str]:
+    """The rows as a Markdown table."""
+    out = [
+        "| route | asset | lender | calldata | gas used | refund in it | over own capital |",
+        "|---|---|---|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        refund = "?" if row.refund is None else f"{row.refund:,}"
+        over = "" if row.lender is OWN else f"{row.over_own:,}"
+        out.append(
+            f"| {row.route.replace('>', '→')} | {row.asset} | {row.lender} | {row.calldata:,} | {row.gas:,} | "
+            f"{refund} | {over} |"
+        )
+    return out
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(lines(measure())) + "\n")
