@@ -31,7 +31,9 @@ CREATE TABLE block (
     base_fee_per_gas_real REAL GENERATED ALWAYS AS (CAST(base_fee_per_gas AS REAL)) VIRTUAL,
     pools INTEGER NOT NULL,
     cycles INTEGER NOT NULL,
-    elapsed_ms REAL NOT NULL,
+    elapsed_ms REAL NOT NULL, wallet_balance TEXT -- wei the wallet held for gas at this block
+    CHECK (wallet_balance IS NULL OR (wallet_balance <> '' AND wallet_balance NOT GLOB '*[^0-9]*'
+    AND wallet_balance NOT GLOB '0?*')),
     PRIMARY KEY (run, number, hash)
 ) STRICT;
 
@@ -327,8 +329,25 @@ CREATE TABLE ticket (
         CHECK (worst_cost <> '' AND worst_cost NOT GLOB '*[^0-9]*' AND worst_cost NOT GLOB '0?*'),
     worst_cost_real REAL GENERATED ALWAYS AS (CAST(worst_cost AS REAL)) VIRTUAL,
     simulated_block INTEGER NOT NULL,
-    simulated_hash TEXT NOT NULL,
+    simulated_hash TEXT NOT NULL, fallback TEXT CHECK (fallback IS NULL OR json_valid(fallback)),
     FOREIGN KEY (run, opportunity_id) REFERENCES opportunity (run, id)
+) STRICT;
+
+CREATE TABLE ticket_now (
+    ticket_id TEXT PRIMARY KEY REFERENCES ticket (id),
+    run TEXT NOT NULL REFERENCES run (id),
+    block INTEGER NOT NULL,
+    expected_profit TEXT NOT NULL -- base units of the ticket's token, after the loan fee
+        CHECK (expected_profit GLOB '*[0-9]'
+        AND ltrim(substr(expected_profit, 1, 1), '-') || substr(expected_profit, 2) NOT GLOB '*[^0-9]*'
+        AND expected_profit NOT GLOB '0?*' AND expected_profit NOT GLOB '-0*'),
+    expected_gas INTEGER NOT NULL,
+    expected_net_wei TEXT NOT NULL
+        CHECK (expected_net_wei GLOB '*[0-9]'
+        AND ltrim(substr(expected_net_wei, 1, 1), '-') || substr(expected_net_wei, 2) NOT GLOB '*[^0-9]*'
+        AND expected_net_wei NOT GLOB '0?*' AND expected_net_wei NOT GLOB '-0*'),
+    seen_at TEXT -- when a desk first showed it to a person
+        CHECK (seen_at GLOB '????-??-??T??:??:??.??????[+Z]*')
 ) STRICT;
 
 CREATE INDEX attempt_by_hash ON attempt (tx_hash);

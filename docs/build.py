@@ -139,18 +139,22 @@ def configuration_table() -> str:
     return "\n".join(out)
 
 
-def _keys(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]:
+def _keys(model: type[BaseModel], prefix: str, table: str = "") -> Iterator[tuple[str, str, str]]:
     for name, info in model.model_fields.items():
         inner, many = _model_in(info.annotation)
         if inner is None:
-            yield f"{prefix}{name}", _type(info), _default(info)
-        elif many and get_origin_name(info.annotation) == "dict":
+            default = _default(info)
+            where = f" where `{table}` is there" if table and info.is_required() else ""
+            yield f"{prefix}{name}", _type(info), default + where
+        elif many and _origin(info.annotation) == "dict":
             yield f"{prefix}{name}", "tables", "three strategies"
         else:
-            yield from _keys(inner, f"{prefix}{name}{'[]' if many else ''}.")
+            optional = type(None) in typing.get_args(info.annotation)
+            table = f"[{prefix}{name}]" if optional else ""
+            yield from _keys(inner, f"{prefix}{name}{'[]' if many else ''}.", table)
 
 
-def get_origin_name(annotation: Any) -> str:
+def _origin(annotation: Any) -> str:
     """Name of a generic's origin: "tuple", "dict", or ""."""
     return getattr(typing.get_origin(annotation), "__name__", "")
 
@@ -172,7 +176,7 @@ _NAMES = {"Decimal": "decimal", "float": "number", "Path": "path", "SecretStr": 
 def _type(info: FieldInfo) -> str:
     annotation = info.annotation
     parts = [a for a in typing.get_args(annotation) if a is not type(None)]
-    if get_origin_name(annotation) == "tuple":
+    if _origin(annotation) == "tuple":
         name = "list of text"
     else:
         bare = parts[0] if parts else annotation
@@ -203,7 +207,8 @@ def _type(info: FieldInfo) -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:,}"
+    # TOML takes the underscores.
+    return f"{value:_}"
 
 
 def _default(info: FieldInfo) -> str:

@@ -16,7 +16,7 @@ from arbtui.domain.loans import LENDER_CODES, LenderId, LoanQuote
 from arbtui.domain.market import ForeignTrade, Hop, HopAmount, Opportunity, Path, PoolKind, Token
 from arbtui.domain.receipts import Log, Receipt, Simulated
 from arbtui.domain.settlement import NATIVE, Delta, Settlement
-from arbtui.domain.tickets import ConversionRate, Decision, DecisionKind, Stage, Ticket
+from arbtui.domain.tickets import ConversionRate, Decision, DecisionKind, Fallback, Stage, Ticket
 
 __all__ = [
     "ALLOWED_MOVES",
@@ -35,6 +35,7 @@ __all__ = [
     "Delivery",
     "Delta",
     "ExecutionStatus",
+    "Fallback",
     "FeeLadder",
     "FeeStep",
     "ForeignTrade",

@@ -43,6 +43,22 @@ class ConversionRate:
 
 
 @dataclass(frozen=True, slots=True)
+class Fallback:
+    """The other leg of a ticket: the same trade through another lender, with bytes and a floor of its own.
+
+    It is shown and digested with the ticket; of the two legs at most one is ever signed, on the same nonce.
+    """
+
+    lender: LenderId
+    calldata: bytes
+    gas_limit: int
+    min_profit: int
+    expected_profit: int
+    expected_gas: int
+    expected_net_wei: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ticket:
     """An approvable trade, bound to bytes and to a block.
 
@@ -70,6 +86,7 @@ class Ticket:
     expected_gas: int
     expected_net_wei: int
     simulated_block: BlockRef
+    fallback: Fallback | None = None
 
     @property
     def block(self) -> BlockRef:

@@ -33,7 +33,7 @@ from arbtui.errors import StoreError
 from arbtui.execution.ports import OpenExecution
 from arbtui.store import migrations
 from arbtui.store.driver import mapped, open_writer, sqlite3, utc_now
-from arbtui.store.rows import ladder_json, path_json, seal, whole
+from arbtui.store.rows import fallback_json, ladder_json, path_json, seal, whole
 from arbtui.text import redact
 from arbtui.units import Address
 
@@ -154,6 +154,20 @@ class Store:
             " AND NOT EXISTS (SELECT 1 FROM settlement AS s WHERE s.execution_id = e.id)"
         )
 
+    def commands(self) -> list[tuple[int, str, dict[str, Any]]]:
+        """Commands not taken up yet, oldest first: id, kind, argument.
+
+        An argument that is no object is an empty one here: who handles the kind refuses it.
+        """
+        with self._mutex, mapped(self.path):
+            rows = self._connection.execute(
+                "SELECT id, kind, argument FROM command WHERE taken_at IS NULL ORDER BY id"
+            ).fetchall()
+        told = [(int(row[0]), str(row[1]), json.loads(row[2])) for row in rows]
+        return [
+            (number, kind, argument if isinstance(argument, dict) else {}) for number, kind, argument in told
+        ]
+
     def _ids(self, sql: str) -> list[str]:
         with self._mutex, mapped(self.path):
             return [str(row[0]) for row in self._connection.execute(f"{sql} ORDER BY decided_at, id")]
@@ -201,8 +215,10 @@ class Batch:
 
     # ---- the market and its opportunities
 
-    def block(self, ref: BlockRef, pools: int, cycles: int, elapsed_ms: float) -> None:
-        """A block that was decided on; the rows that follow carry it."""
+    def block(
+        self, ref: BlockRef, pools: int, cycles: int, elapsed_ms: float, wallet_balance: int | None = None
+    ) -> None:
+        """A block that was decided on, and the wei the wallet held at it; the rows that follow carry it."""
         self._insert(
             "block",
             {
@@ -214,6 +230,7 @@ class Batch:
                 "pools": pools,
                 "cycles": cycles,
                 "elapsed_ms": float(elapsed_ms),
+                "wallet_balance": whole(wallet_balance),
             },
             key=("run", "number", "hash"),
         )
@@ -286,6 +303,7 @@ class Batch:
                 "worst_cost": whole(ticket.ladder.worst_cost),
                 "simulated_block": ticket.simulated_block.number,
                 "simulated_hash": ticket.simulated_block.hash,
+                "fallback": fallback_json(ticket.fallback),
             },
         )
         self.checks("ticket", ticket.id, "ticket", ticket.checks, block=ticket.block.number)
@@ -348,6 +366,37 @@ class Batch:
         )
         if checks:
             self.checks("ticket", decision.ticket_id, "send", checks, block=decision.at.number)
+
+    def ticket_now(self, ticket: Ticket) -> None:
+        """A waiting ticket's newest re-simulation."""
+        self._execute(
+            "INSERT INTO ticket_now (ticket_id, run, block, expected_profit, expected_gas, expected_net_wei)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (ticket_id) DO UPDATE SET block = excluded.block,"
+            " expected_profit = excluded.expected_profit, expected_gas = excluded.expected_gas,"
+            " expected_net_wei = excluded.expected_net_wei",
+            (
+                ticket.id,
+                self._run,
+                ticket.simulated_block.number,
+                whole(ticket.expected_profit),
+                ticket.expected_gas,
+                whole(ticket.expected_net_wei),
+            ),
+        )
+
+    def ticket_seen(self, ticket_id: str) -> None:
+        """A desk has shown the ticket to a person; only the first time counts."""
+        self._execute(
+            "UPDATE ticket_now SET seen_at = ? WHERE ticket_id = ? AND seen_at IS NULL",
+            (self._store._clock(), ticket_id),
+        )
+
+    def command_taken(self, command_id: int, result: str) -> None:
+        """A command was taken up, and what came of it."""
+        self._execute(
+            "UPDATE command SET run = ?, block = ?, taken_at = ?, result = ? WHERE id = ?",
+            (self._run, self._store._head, self._store._clock(), redact(result), command_id),
+        )
 
     # ---- executions
 

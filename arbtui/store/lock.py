@@ -60,6 +60,22 @@ class StoreLock(FileLock):
         super().__init__(Path(directory) / "engine.lock", "stop it or choose another store.directory")
 
 
+def engine_pid(directory: Path) -> int | None:
+    """Process id of the engine that holds the store at `directory`; None where none does."""
+    try:
+        descriptor = os.open(Path(directory) / "engine.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+        return int(holder) if holder.isdigit() else 0
+    finally:
+        os.close(descriptor)
+    return None
+
+
 class WalletLock(FileLock):
     """The lock of a wallet on a chain, wherever the stores are.
 

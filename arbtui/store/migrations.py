@@ -7,7 +7,6 @@ from pathlib import Path
 
 import sqlite_utils
 
-import arbtui
 from arbtui.errors import StoreError
 from arbtui.store.driver import sqlite3
 
@@ -17,7 +16,7 @@ JOURNAL = "journal"
 
 def directory(family: str) -> Path:
     """Where the SQL files of a family (METRICS or JOURNAL) are: in the wheel, else in the checkout."""
-    package = Path(arbtui.__file__).parent
+    package = Path(__file__).parents[1]
     root = package / "_migrations"
     if not root.is_dir():
         root = package.parent / "db" / "migrations"

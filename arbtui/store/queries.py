@@ -267,11 +267,13 @@ class StoreReader:
 
 
 _TICKETS = (
-    "SELECT t.*, o.token, o.token_symbol, o.token_decimals, o.path_id, o.amount_in, o.gross_profit,"
+    "SELECT t.*, n.block AS now_block, n.expected_profit AS now_profit, n.expected_gas AS now_gas,"
+    " n.expected_net_wei AS now_net_wei, n.seen_at, o.token, o.token_symbol, o.token_decimals, o.path_id, o.amount_in, o.gross_profit,"
     " (SELECT d.kind FROM decision AS d WHERE d.ticket_id = t.id ORDER BY d.id DESC LIMIT 1) AS decision,"
     " (SELECT d.reason FROM decision AS d WHERE d.ticket_id = t.id ORDER BY d.id DESC LIMIT 1)"
     " AS decision_reason"
     " FROM ticket AS t JOIN opportunity AS o ON o.run = t.run AND o.id = t.opportunity_id"
+    " LEFT JOIN ticket_now AS n ON n.ticket_id = t.id"
 )
 
 
@@ -310,6 +312,7 @@ def _ticket(row: Row) -> Row:
     row["token"] = _token(row)
     row["opportunity"] = row.pop("opportunity_id")
     row["ladder"] = json.loads(row["ladder"])
+    row["fallback"] = json.loads(row["fallback"]) if row["fallback"] else None
     row["rate_pools"] = json.loads(row["rate_pools"])
     return row
 

@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from arbtui.domain import FeeLadder, Opportunity
+from arbtui.abi import keccak
+from arbtui.domain import Fallback, FeeLadder, Opportunity
 
 
 def whole(value: int | None) -> str | None:
@@ -55,6 +56,25 @@ def ladder_json(ladder: FeeLadder) -> str:
                 }
                 for step in ladder.steps
             ],
+        },
+        separators=(",", ":"),
+    )
+
+
+def fallback_json(fallback: Fallback | None) -> str | None:
+    """The other leg; profits in base units and wei as text, None where there is none."""
+    if fallback is None:
+        return None
+    return json.dumps(
+        {
+            "lender": fallback.lender.value,
+            "calldata": "0x" + fallback.calldata.hex(),
+            "calldata_hash": "0x" + keccak(fallback.calldata).hex(),
+            "gas_limit": fallback.gas_limit,
+            "min_profit": str(fallback.min_profit),
+            "expected_profit": str(fallback.expected_profit),
+            "expected_gas": fallback.expected_gas,
+            "expected_net_wei": str(fallback.expected_net_wei),
         },
         separators=(",", ":"),
     )

@@ -21,7 +21,7 @@ from arbtui.domain import Hop, HopAmount, LenderId, Opportunity, PoolKind
 from arbtui.domain import Path as Cycle
 from arbtui.execution import encode_execute
 from arbtui.market import MarketState
-from arbtui.units import UINT256_MAX, Address, Ppm, parse_amount
+from arbtui.units import Address, Ppm, parse_amount
 from tests.chain import Hand, config_for, in_hand, running_chain
 
 OWN, MAKER, BALANCER = LenderId.OWN, LenderId.MAKER, LenderId.BALANCER_V2
@@ -31,6 +31,7 @@ V2, V3 = "uniswap_v2", "uniswap_v3"
 _OFFSET_PPM = 15_000
 _WARM_UP_PART = 20
 _LIMIT = 3_000_000
+_BLOCK_TIME_S = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,14 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`refund` is what the transaction gave back; None where the node's trace does not say."""
+    """`refund` is what was taken off to arrive at `gas`, `over_own` what `gas` is over own capital's."""
 
     route: str
     asset: str
     lender: LenderId
     calldata: int
     gas: int
-    refund: int | None
+    refund: int
     over_own: int
 
 
@@ -134,6 +135,8 @@ class _Bench:
 
     async def _settle_in(self) -> None:
         """A unit of each token for the executor and the treasury; own capital allowed."""
+        # By itself anvil gives blocks of one second the same time, in which pairs skip their price sums.
+        await self.hand.rpc.call("anvil_setBlockTimestampInterval", [_BLOCK_TIME_S])
         for token in self.book.tokens:
             for holder in (self.book.executor, self.book.treasury):
                 await self._give(token.symbol, holder, 1)
@@ -170,7 +173,7 @@ class _Bench:
         wanted = (step.dex, step.kind, step.fee_ppm)
         return next(p for p in self.book.pools_of(at, step.to) if (p.dex, p.kind, p.fee_ppm) == wanted)
 
-    async def _run(self, route: Route, lender: LenderId, part: int = 1) -> tuple[int, int, int | None]:
+    async def _run(self, route: Route, lender: LenderId, part: int = 1) -> tuple[int, int, int]:
         """One execution; bytes of calldata, gas used, refund. `part` divides the amount."""
         config = config_for(self.hand.devnet, self._folder / "store")
         amount = parse_amount(route.amount, self.book.token(route.asset).decimals) // part
@@ -188,39 +191,39 @@ class _Bench:
         call = encode_execute(
             ticket(next(self._tickets)), lender, opportunity, hoped // 2, state.block.number + 200
         )
-        rpc = self.hand.rpc
-        tx_hash = await rpc.call(
-            "eth_sendTransaction",
-            [
-                {
-                    "from": self.book.wallet,
-                    "to": self.book.executor,
-                    "data": "0x" + call.hex(),
-                    "gas": hex(_LIMIT),
-                }
-            ],
-        )
+        transaction = {
+            "from": self.book.wallet,
+            "to": self.book.executor,
+            "data": "0x" + call.hex(),
+            "gas": hex(_LIMIT),
+        }
+        foreseen, refund = await self._traced(transaction, state)
+        tx_hash = await self.hand.rpc.call("eth_sendTransaction", [transaction])
         await self.hand.mine()
         receipt = await self.hand.node.receipt(tx_hash)
         assert receipt is not None
         assert receipt.success, f"{route.name} {route.asset} through {lender} reverted"
+        assert receipt.gas_used == foreseen, f"{receipt.gas_used} gas, the trace said {foreseen}"
         if lender is OWN:
-            # What the owner lent goes back, so that one unit stays.
+            # What was lent goes back, so that one unit stays.
             sweep = (self.book.token(route.asset).address, self.book.traders[0], amount)
             await self.hand.send(
                 self.book.accounts[0], self.book.executor, "sweep(address,address,uint256)", *sweep
             )
-        return len(call), receipt.gas_used, await self._refund(tx_hash, receipt.gas_used)
+        return len(call), receipt.gas_used, refund
 
-    async def _refund(self, tx_hash: str, used: int) -> int | None:
-        quiet = {"disableStorage": True, "disableStack": True, "enableMemory": False}
-        trace = await self.hand.rpc.call("debug_traceTransaction", [tx_hash, quiet])
-        steps = trace.get("structLogs") or []
-        counters = [step["refund"] for step in steps if "refund" in step]
-        if not counters:
-            return None
-        # Capped at a fifth of the gas before refunds (EIP-3529): used = before - refund.
-        return min(int(counters[-1]), used // 4)
+    async def _traced(self, transaction: dict[str, str], state: MarketState) -> tuple[int, int]:
+        """Gas used, and the refund in it, of a transaction in the next block."""
+        block = state.block
+        options = {
+            "disableStack": True,
+            "disableStorage": True,
+            "blockOverrides": {"number": hex(block.number + 1), "time": hex(block.timestamp + _BLOCK_TIME_S)},
+        }
+        trace = await self.hand.rpc.call("debug_traceCall", [transaction, hex(block.number), options])
+        used, counter = int(trace["gas"]), int(trace["structLogs"][-1].get("refund", 0))
+        # EIP-3529: at most a fifth of the gas before the refund.
+        return used, min(counter, used // 4)
 
 
 def _cycle(state: MarketState, hops: tuple[Hop, ...], amount_in: int) -> Opportunity:
@@ -252,11 +255,10 @@ def lines(rows: Iterable[Row]) -> list[str]:
         "|---|---|---|---:|---:|---:|---:|",
     ]
     for row in rows:
-        refund = "?" if row.refund is None else f"{row.refund:,}"
         over = "" if row.lender is OWN else f"{row.over_own:,}"
         out.append(
             f"| {row.route.replace('>', '→')} | {row.asset} | {row.lender} | {row.calldata:,} | {row.gas:,} | "
-            f"{refund} | {over} |"
+            f"{row.refund:,} | {over} |"
         )
     return out
 

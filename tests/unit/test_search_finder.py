@@ -212,3 +212,15 @@ def test_a_gain_that_lies_beyond_where_the_real_curve_runs_dry() -> None:
     (found,) = find_opportunities(state, [A], 3).opportunities
     assert (found.amount_in, found.gross_profit) == (6, 4)
     assert max(profit_of(state, found.path, amount) for amount in range(1, 100)) == 4
+
+
+def test_a_gain_of_one_unit_between_coarse_amounts_is_found() -> None:
+    # Real reserves (2020): the last pool counts in hundreds, and no neighbour of the real optimum pays.
+    state = market(
+        v2(10, A, B, 10_402_789_008_362_827_353_987, 4_206_016_782_210_151_392_981),
+        v2(11, B, C, 2_526_401_794_501_312_225_984, 1_831_703_099_854_822_839_857),
+        v2(12, A, C, 1927, 523),
+    )
+    (found,) = find_opportunities(state, [A], 3).opportunities
+    assert (found.amount_in, found.amount_out) == (35, 36)
+    assert max(profit_of(state, found.path, amount) for amount in range(1, 500)) == 1
