@@ -268,7 +268,8 @@ class StoreReader:
 
 _TICKETS = (
     "SELECT t.*, n.block AS now_block, n.expected_profit AS now_profit, n.expected_gas AS now_gas,"
-    " n.expected_net_wei AS now_net_wei, n.seen_at, o.token, o.token_symbol, o.token_decimals, o.path_id, o.amount_in, o.gross_profit,"
+    " n.expected_net_wei AS now_net_wei, n.seen_at,"
+    " o.token, o.token_symbol, o.token_decimals, o.path_id, o.amount_in, o.gross_profit,"
     " (SELECT d.kind FROM decision AS d WHERE d.ticket_id = t.id ORDER BY d.id DESC LIMIT 1) AS decision,"
     " (SELECT d.reason FROM decision AS d WHERE d.ticket_id = t.id ORDER BY d.id DESC LIMIT 1)"
     " AS decision_reason"

@@ -78,6 +78,7 @@ def test_the_configuration_is_toml_with_the_agreed_layout(book: AddressBook) -> 
         "wrapped_native": address(3),
         "multicall": address(21),
         "local": True,
+        "block_time_s": 1,
     }
     assert config["wallet"] == {"address": book.wallet, "executor": book.executor, "treasury": book.treasury}
     assert config["store"]["directory"] == '/tmp/a "quoted" folder'  # noqa: S108

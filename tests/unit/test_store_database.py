@@ -507,9 +507,10 @@ def test_an_older_schema_is_not_read_but_brought_up(store: Store, tmp_path: Path
     store.close()
     other = sqlite3.connect(tmp_path / "live.sqlite")
     with other:
-        other.execute("DELETE FROM _sqlite_migrations WHERE name = '0006_views'")
-        for view in ("v_execution", "v_funnel"):
-            other.execute(f"DROP VIEW {view}")
+        other.execute("DELETE FROM _sqlite_migrations WHERE name = '0007_desk'")
+        other.execute("DROP TABLE ticket_now")
+        other.execute("ALTER TABLE ticket DROP COLUMN fallback")
+        other.execute("ALTER TABLE block DROP COLUMN wallet_balance")
     other.close()
     with pytest.raises(StoreError) as error:
         open_store(tmp_path)
