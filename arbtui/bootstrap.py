@@ -272,6 +272,7 @@ def _engine(
         pools={entry.address: unread_pool(entry) for entry in config.pools},
         bases=bases,
         wrapped_native=desk.wrapped_native,
+        wallet=config.wallet.address,
         finder=Finder(bases, config.search.max_hops),
         decider=decider,
         sending=sending,

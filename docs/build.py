@@ -208,7 +208,7 @@ def _type(info: FieldInfo) -> str:
 
 def _number(value: Any) -> str:
     # TOML takes the underscores.
-    return f"{value:_}"
+    return str(value) if isinstance(value, Decimal) else f"{value:_}"
 
 
 def _default(info: FieldInfo) -> str:

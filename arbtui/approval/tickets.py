@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from arbtui.abi import keccak
-from arbtui.domain import FeeLadder, LenderId
+from arbtui.domain import Fallback, FeeLadder, LenderId
 from arbtui.units import Address
 
 
@@ -28,12 +28,24 @@ def digest_of(
     gas_limit: int,
     min_profit: int,
     last_block: int,
+    fallback: Fallback | None,
 ) -> str:
-    """Digest of everything that is approved: who sends which bytes where, at what most, until when."""
+    """Digest of everything that is approved: who sends which bytes where, at what most, until when.
+
+    The fallback leg is in it: what a person approves is one of exactly two transactions.
+    """
     bound = {
         "calldata": "0x" + keccak(calldata).hex(),
         "chain_id": chain_id,
         "executor": executor,
+        "fallback": None
+        if fallback is None
+        else {
+            "calldata": "0x" + keccak(fallback.calldata).hex(),
+            "gas_limit": fallback.gas_limit,
+            "lender": str(fallback.lender),
+            "min_profit": str(fallback.min_profit),
+        },
         "fees": [[step.max_fee_per_gas, step.max_priority_fee_per_gas] for step in ladder.steps],
         "gas_limit": gas_limit,
         "last_block": last_block,

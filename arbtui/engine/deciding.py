@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
@@ -14,6 +13,7 @@ from arbtui.domain import (
     BlockRef,
     CheckResult,
     ConversionRate,
+    Fallback,
     FeeLadder,
     LenderId,
     LoanQuote,
@@ -30,7 +30,7 @@ from arbtui.lenders import FlashLoanManager, GasView, cheapest
 from arbtui.market.state import MarketState
 from arbtui.units import BPS, Wei, mul_div_up
 from arbtui.validation import Candidate, OpportunityValidator
-from arbtui.validation.checks import check_gas_cost, check_simulation
+from arbtui.validation.checks import check_freshness, check_gas_cost, check_simulation
 
 #: EIP-7825: no transaction may ask for more.
 TX_GAS_CAP = 16_777_216
@@ -56,6 +56,19 @@ class Dropped:
     quotes: tuple[LoanQuote, ...]
     checks: tuple[CheckResult, ...]
     check: str
+    #: What would have been left in wei after loan fee and gas, as far as it was computed.
+    net_wei: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One way to execute an opportunity: a lender, its bytes, and what they bring on the newest block."""
+
+    quote: LoanQuote
+    calldata: bytes
+    floor: int
+    ladder: FeeLadder
+    simulation: Simulation
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +122,7 @@ class Decider:
         """The cheapest "no": gas alone, with a loan that costs nothing, already takes the profit."""
         candidate = self._candidate(opportunity, state, fees, (), None)
         check = check_gas_cost(candidate, self._validator.policy)
-        return None if check.passed else Dropped(opportunity, (), (check,), check.check)
+        return None if check.passed else self._dropped(candidate, (check,), check.check, fees)
 
     async def decide(
         self, opportunity: Opportunity, state: MarketState, fees: Fees, ticket_id: str, last_block: int
@@ -132,8 +145,21 @@ class Decider:
         verdict = self._validator.screen(candidate)
         if verdict.failed or chosen is None or rate is None:
             failed = verdict.failed.check if verdict.failed else "loan"
-            return Dropped(opportunity, quotes, verdict.checks, failed)
+            return self._dropped(candidate, verdict.checks, failed, fees)
         return await self._simulated(candidate, chosen, rate, fees, ticket_id, last_block)
+
+    def _dropped(
+        self, candidate: Candidate, checks: tuple[CheckResult, ...], check: str, fees: Fees
+    ) -> Dropped:
+        profit = candidate.simulated_profit
+        if profit is None:
+            profit = candidate.opportunity.gross_profit - candidate.loan_fee
+        net = (
+            None
+            if candidate.rate is None
+            else candidate.rate.to_wei_down(profit) - candidate.gas * fees.price
+        )
+        return Dropped(candidate.opportunity, candidate.quotes, checks, check, net)
 
     async def _simulated(
         self,
@@ -144,49 +170,37 @@ class Decider:
         ticket_id: str,
         last_block: int,
     ) -> Ticket | Dropped:
-        opportunity, block = candidate.opportunity, candidate.state.block
-        gas = candidate.gas
-        for _ in range(2):
-            floor, ladder = self._floor_and_ladder(candidate, gas, rate, fees)
-            calldata = encode_execute(ticket_id, chosen.lender, opportunity, floor, last_block)
-            simulation = await self._simulate(calldata, self._gas_limit(2 * gas), block)
-            if not simulation.success or simulation.gas <= gas:
-                break
-            # More gas than estimated: the floor in the bytes must cover it, so they are made again.
-            gas = simulation.gas
-        candidate = replace(
-            candidate,
-            floor=floor,
-            simulated_profit=simulation.profit,
-            simulated_gas=simulation.gas if simulation.success else None,
-            simulation_error=simulation.error,
-        )
+        leg = await self._leg(candidate, chosen, rate, fees, ticket_id, last_block)
+        candidate = _with(candidate, leg)
         verdict = await self._validator.validate_opportunity(candidate)
-        if verdict.failed or simulation.profit is None or not ladder.steps:
+        profit = leg.simulation.profit
+        if verdict.failed or profit is None or not leg.ladder.steps:
             checks = verdict.checks
-            if not ladder.steps:
+            if not leg.ladder.steps:
                 checks += (
                     CheckResult.at_most("fee_ceiling", fees.price, self._gas.max_fee_per_gas, "wei per gas"),
                 )
             failed = next((check.check for check in checks if not check.passed), "fee_ceiling")
-            return Dropped(opportunity, candidate.quotes, checks, failed)
-        gas_limit = self._gas_limit(simulation.gas)
-        ladder = self._ladder(gas_limit, fees, ladder.steps[-1].max_fee_per_gas)
+            return self._dropped(candidate, checks, failed, fees)
+        gas_limit = self._gas_limit(leg.simulation.gas)
+        ladder = self._ladder(gas_limit, fees, leg.ladder.steps[-1].max_fee_per_gas)
+        fallback = await self._fallback(candidate, chosen, rate, fees, ticket_id, last_block, ladder)
         digest = digest_of(
             chain_id=self._chain_id,
             wallet=self._wallet.address,
             executor=self._wallet.executor,
-            calldata=calldata,
+            calldata=leg.calldata,
             lender=chosen.lender,
             ladder=ladder,
             gas_limit=gas_limit,
-            min_profit=floor,
+            min_profit=leg.floor,
             last_block=last_block,
+            fallback=fallback,
         )
         return Ticket(
             id=ticket_id,
             digest=digest,
-            opportunity=opportunity,
+            opportunity=candidate.opportunity,
             quotes=candidate.quotes,
             lender=chosen.lender,
             ladder=ladder,
@@ -195,14 +209,69 @@ class Decider:
             wallet=self._wallet.address,
             executor=self._wallet.executor,
             chain_id=self._chain_id,
-            calldata=calldata,
+            calldata=leg.calldata,
             gas_limit=gas_limit,
-            min_profit=floor,
+            min_profit=leg.floor,
             last_block=last_block,
-            expected_profit=simulation.profit,
-            expected_gas=simulation.gas,
-            expected_net_wei=rate.to_wei_down(simulation.profit) - simulation.gas * fees.price,
-            simulated_block=block,
+            expected_profit=profit,
+            expected_gas=leg.simulation.gas,
+            expected_net_wei=rate.to_wei_down(profit) - leg.simulation.gas * fees.price,
+            simulated_block=candidate.state.block,
+            fallback=fallback,
+        )
+
+    async def _leg(
+        self,
+        candidate: Candidate,
+        quote: LoanQuote,
+        rate: ConversionRate,
+        fees: Fees,
+        ticket_id: str,
+        last_block: int,
+    ) -> Leg:
+        """Floor, fee steps and bytes through one lender, and what those bytes do on the candidate's block."""
+        candidate = replace(candidate, chosen=quote)
+        gas = candidate.gas
+        for _ in range(2):
+            floor, ladder = self._floor_and_ladder(candidate, gas, rate, fees)
+            calldata = encode_execute(ticket_id, quote.lender, candidate.opportunity, floor, last_block)
+            simulation = await self._simulate(calldata, self._gas_limit(2 * gas), candidate.state.block)
+            if not simulation.success or simulation.gas <= gas:
+                break
+            # More gas than estimated: the floor in the bytes must cover it, so they are made again.
+            gas = simulation.gas
+        return Leg(quote, calldata, floor, ladder, simulation)
+
+    async def _fallback(
+        self,
+        candidate: Candidate,
+        chosen: LoanQuote,
+        rate: ConversionRate,
+        fees: Fees,
+        ticket_id: str,
+        last_block: int,
+        ladder: FeeLadder,
+    ) -> Fallback | None:
+        """The second cheapest lender's leg, if it passes the same checks within the same fee steps."""
+        second = cheapest([quote for quote in candidate.quotes if quote.lender != chosen.lender])
+        if second is None:
+            return None
+        leg = await self._leg(candidate, second, rate, fees, ticket_id, last_block)
+        verdict = await self._validator.validate_opportunity(_with(replace(candidate, chosen=second), leg))
+        if verdict.failed or leg.simulation.profit is None:
+            return None
+        # The ticket has one ladder: at its last step this leg's floor must pay too.
+        worst = rate.from_wei_up(leg.simulation.gas * ladder.steps[-1].max_fee_per_gas)
+        if leg.floor < worst:
+            return None
+        return Fallback(
+            lender=second.lender,
+            calldata=leg.calldata,
+            gas_limit=self._gas_limit(leg.simulation.gas),
+            min_profit=leg.floor,
+            expected_profit=leg.simulation.profit,
+            expected_gas=leg.simulation.gas,
+            expected_net_wei=rate.to_wei_down(leg.simulation.profit) - leg.simulation.gas * fees.price,
         )
 
     async def still_good(
@@ -210,20 +279,44 @@ class Decider:
     ) -> tuple[Ticket | None, tuple[CheckResult, ...]]:
         """The ticket's own bytes, re-quoted and re-simulated on the newest block.
 
-        Returns the ticket with its expectation brought up to date, or None with the checks that say what moved. The
-        approved bytes, floor, lender and fee ceiling never change here.
+        Returns the ticket with its expectation brought up to date, or None with the checks that say what moved. Where
+        the approved lender no longer lends or is no longer the cheapest, the ticket's fallback leg takes its place, if
+        that one is; the approved bytes, floors and fee ceiling never change here.
         """
-        opportunity = ticket.opportunity
-        quotes, simulation = await asyncio.gather(
-            self._manager.quote_all(
-                opportunity.amount_in,
-                opportunity.token,
-                state.block,
-                GasView(fees.price, ticket.rate, self.measured_overheads),
-                opportunity.path.pools,
-            ),
-            self._simulate(ticket.calldata, ticket.gas_limit, state.block),
+        quotes = await self._manager.quote_all(
+            ticket.opportunity.amount_in,
+            ticket.opportunity.token,
+            state.block,
+            GasView(fees.price, ticket.rate, self.measured_overheads),
+            ticket.opportunity.path.pools,
         )
+        fresh, checks = await self._recheck(replace(ticket, quotes=quotes), state, fees)
+        if fresh is not None or ticket.fallback is None:
+            return fresh, checks
+        lender_failed = {"lender", "cheapest_lender"} & {check.check for check in checks if not check.passed}
+        if not lender_failed:
+            return None, checks
+        leg = ticket.fallback
+        other = replace(
+            ticket,
+            quotes=quotes,
+            lender=leg.lender,
+            calldata=leg.calldata,
+            gas_limit=leg.gas_limit,
+            min_profit=leg.min_profit,
+            expected_profit=leg.expected_profit,
+            expected_gas=leg.expected_gas,
+            expected_net_wei=leg.expected_net_wei,
+            fallback=None,
+        )
+        fresh, its_checks = await self._recheck(other, state, fees)
+        return fresh, its_checks if fresh is not None else checks
+
+    async def _recheck(
+        self, ticket: Ticket, state: MarketState, fees: Fees
+    ) -> tuple[Ticket | None, tuple[CheckResult, ...]]:
+        opportunity, quotes = ticket.opportunity, ticket.quotes
+        simulation = await self._simulate(ticket.calldata, ticket.gas_limit, state.block)
         mine = next((quote for quote in quotes if quote.lender == ticket.lender), None)
         candidate = replace(
             self._candidate(opportunity, state, fees, quotes, mine),
@@ -245,6 +338,7 @@ class Decider:
         checks = (
             check_simulation(candidate, policy),
             check_gas_cost(candidate, policy),
+            check_freshness(candidate, policy),
             CheckResult.at_least(
                 "lender", int(mine is not None and mine.usable), 1, "usable", mine.detail if mine else "gone"
             ),
@@ -269,7 +363,6 @@ class Decider:
         return (
             replace(
                 ticket,
-                quotes=quotes,
                 expected_profit=simulation.profit,
                 expected_gas=simulation.gas,
                 expected_net_wei=net,
@@ -336,6 +429,17 @@ class Decider:
             round(self._block_time_s),
         )
         return interpret(outcome)
+
+
+def _with(candidate: Candidate, leg: Leg) -> Candidate:
+    simulation = leg.simulation
+    return replace(
+        candidate,
+        floor=leg.floor,
+        simulated_profit=simulation.profit,
+        simulated_gas=simulation.gas if simulation.success else None,
+        simulation_error=simulation.error,
+    )
 
 
 def interpret(outcome: Simulated) -> Simulation:

@@ -8,7 +8,8 @@ import statistics
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
@@ -20,7 +21,6 @@ from arbtui.domain import (
     Decision,
     DecisionKind,
     ExecutionStatus,
-    ForeignTrade,
     LenderId,
     Opportunity,
     Stage,
@@ -40,7 +40,8 @@ from arbtui.market.pool import Pool
 from arbtui.market.state import MarketState
 from arbtui.search import Finder
 from arbtui.store import Store
-from arbtui.units import Address, format_amount
+from arbtui.text import safe_text
+from arbtui.units import Address, Wei, format_amount
 from arbtui.validation.checks import GAS_PRIOR_HOP, GAS_PRIOR_RUN
 
 _log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class Tally:
     paper: int = 0
     stale: int = 0
     expired: int = 0
+    rejected: int = 0
     unreconciled: int = 0
     by_lender: dict[LenderId, int] = field(default_factory=lambda: defaultdict(int))
 
@@ -85,6 +87,7 @@ class Engine:
         pools: Mapping[Address, Pool],
         bases: tuple[Address, ...],
         wrapped_native: Token,
+        wallet: Address,
         finder: Finder,
         decider: Decider,
         sending: Sending,
@@ -105,6 +108,7 @@ class Engine:
         self._pools = dict(pools)
         self._bases = bases
         self._wrapped_native = wrapped_native
+        self._wallet = wallet
         self._finder = finder
         self._decider = decider
         self._sending = sending
@@ -115,6 +119,9 @@ class Engine:
         self._say = say
         self._moves = Moves()
         self._waiting: list[Ticket] = []
+        #: Waiting tickets that were approved, and by whom.
+        self._approved: dict[str, tuple[DecisionKind, str]] = {}
+        self._seen: set[str] = set()
         self._to_resume: deque[OpenExecution] = deque()
         self._our_hashes: set[str] = set()
         #: Paths traded on paper that are still open, with the pools such a trade would have moved.
@@ -179,6 +186,7 @@ class Engine:
             block = await self._patiently_latest()
             if self._head is None or block.hash != self._head.hash:
                 return block
+            await self._take_commands()
             await asyncio.sleep(self._chain.poll_interval_s)
         return None
 
@@ -214,36 +222,41 @@ class Engine:
         writes = []
         if not deciding:
             return
-        state, fees = await self._look(block)
-        to_send = None
+        state, fees, balance = await self._look(block)
         writes += self._expire_old(block)
+        writes += await self._refresh(state, fees)
+        to_send = None
         if self._may_send():
-            to_send, more = await self._best_waiting(state, fees)
+            to_send, more = await self._best_approved(state, fees)
             writes += more
-        cycles, more = await self._decide(state, fees, to_send)
+        cycles, more = await self._decide(state, fees)
         writes += more
         elapsed = (time.perf_counter() - began) * 1000
-        await self._flush([lambda b: b.block(block, len(state.pools), cycles, elapsed), *writes])
+        await self._flush([lambda b: b.block(block, len(state.pools), cycles, elapsed, balance), *writes])
         self.tally.blocks += 1
-        if to_send is None and self._may_send() and self._waiting:
+        if to_send is None and self._may_send():
             # The tickets just made were simulated on this very block: if it is still the head, nothing moved.
-            best = max(self._waiting, key=lambda ticket: ticket.expected_net_wei)
-            if best.simulated_block == block and (await self._node.block()).hash == block.hash:
+            best = max(self._ready(), key=lambda ticket: ticket.expected_net_wei, default=None)
+            if (
+                best is not None
+                and best.simulated_block == block
+                and (await self._node.block()).hash == block.hash
+            ):
                 to_send = best
         if to_send is not None:
-            self._waiting = [ticket for ticket in self._waiting if ticket.id != to_send.id]
             await self._execute(to_send, block)
 
-    async def _look(self, block: BlockRef) -> tuple[MarketState, Fees]:
-        """Everything that is read of a block, at its hash."""
-        pools, fees, logs = await asyncio.gather(
+    async def _look(self, block: BlockRef) -> tuple[MarketState, Fees, Wei]:
+        """Everything that is read of a block, at its hash; the fees of the next; the wallet's wei."""
+        pools, fees, logs, balance = await asyncio.gather(
             read_pools(self._node, self._pools, block, self._chain.multicall),
             read_fees(self._node, self._gas),
             self._node.logs(block, list(self._pools)),
+            self._node.balance(self._wallet, block.number),
         )
         self._pools = pools
         self._moves.take(block, logs, self._our_hashes)
-        return MarketState(block, self._tokens, pools), fees
+        return MarketState(block, self._tokens, pools), fees, balance
 
     async def _watch(self, block: BlockRef) -> list[Write]:
         writes: list[Write] = []
@@ -286,16 +299,12 @@ class Engine:
 
     # ---- deciding
 
-    async def _decide(
-        self, state: MarketState, fees: Fees, to_send: Ticket | None
-    ) -> tuple[int, list[Write]]:
+    async def _decide(self, state: MarketState, fees: Fees) -> tuple[int, list[Write]]:
         found = self._finder.find(state)
         self.tally.opportunities += len(found.opportunities)
         still = {opportunity.path.id for opportunity in found.opportunities}
         self._paper_open = {path: pools for path, pools in self._paper_open.items() if path in still}
         taken = {pool for ticket in self._waiting for pool in ticket.opportunity.path.pools}
-        if to_send is not None:
-            taken |= to_send.opportunity.path.pools
         if self._sending.flight is not None:
             taken |= self._sending.flight.pools
         taken = taken.union(*self._paper_open.values())
@@ -336,64 +345,104 @@ class Engine:
                 detail += f" ({rival.expected_net_wei} against {ticket.expected_net_wei} wei)"
             check = CheckResult.at_most("shared_pool" if shared else "ticket_limit", 1, 0, "tickets", detail)
             checks = (*ticket.checks, check)
-            return [self._drop(Dropped(ticket.opportunity, ticket.quotes, checks, check.check))]
+            return [
+                self._drop(
+                    Dropped(ticket.opportunity, ticket.quotes, checks, check.check, ticket.expected_net_wei)
+                )
+            ]
         taken |= pools
         self._waiting.append(ticket)
+        if self._approve is ApproveMode.ALL:
+            self._approved[ticket.id] = (DecisionKind.APPROVED_BY_ALL, "--approve all")
         self.tally.tickets += 1
-        chosen = next(quote for quote in ticket.quotes if quote.lender == ticket.lender)
-        lost = why_lost(ticket.quotes, chosen)
-        return [lambda b: b.ticket(ticket, lost)]
+        lost = _why_lost(ticket)
+        return [lambda b: b.ticket(ticket, lost), lambda b: b.ticket_now(ticket)]
 
     def _drop(self, dropped: Dropped) -> Write:
         self.tally.dropped += 1
         moved_by = self._moves.last(dropped.opportunity.path.pools)
         return lambda b: b.dropped(
-            dropped.opportunity, dropped.quotes, dropped.checks, dropped.check, moved_by=moved_by
+            dropped.opportunity,
+            dropped.quotes,
+            dropped.checks,
+            dropped.check,
+            net_wei=dropped.net_wei,
+            moved_by=moved_by,
         )
 
     def _expire_old(self, block: BlockRef) -> list[Write]:
         """Tickets that no coming block can take any more."""
         old = [ticket for ticket in self._waiting if ticket.last_block <= block.number]
-        self._waiting = [ticket for ticket in self._waiting if ticket.last_block > block.number]
-        reason = (
-            "its last block passed before the wallet was free"
-            if self._approve is ApproveMode.ALL
-            else "nobody decided before its last block"
-        )
-        return [write for ticket in old for write in self._expire(ticket, reason, block)]
+        return [write for ticket in old for write in self._expire(ticket, "its last block has passed", block)]
 
     def _expire(self, ticket: Ticket, reason: str, block: BlockRef | None = None) -> list[Write]:
+        if ticket.id in self._approved:
+            reason += "; it was approved, but the wallet was not free before"
+        seen = DecisionKind.EXPIRED_SEEN if ticket.id in self._seen else DecisionKind.EXPIRED_UNSEEN
         self.tally.expired += 1
-        moved_by = self._moves.last(ticket.opportunity.path.pools, ticket.block.number)
-        decision = Decision(
-            ticket.id, DecisionKind.EXPIRED_UNSEEN, reason, block or self._head or ticket.block
-        )
-        return [lambda b: b.decision(decision, moved_by=moved_by)]
+        return self._end(ticket, seen, reason, block or self._head or ticket.block)
 
-    async def _best_waiting(self, state: MarketState, fees: Fees) -> tuple[Ticket | None, list[Write]]:
-        """Re-quote and re-simulate the waiting tickets, best first, until one still holds."""
+    def _end(
+        self,
+        ticket: Ticket,
+        kind: DecisionKind,
+        reason: str,
+        at: BlockRef,
+        checks: tuple[CheckResult, ...] = (),
+    ) -> list[Write]:
+        """The end state of a ticket that is not executed, with the foreign trade that moved its pools since."""
+        self._forget(ticket)
+        moved_by = self._moves.last(ticket.opportunity.path.pools, ticket.block.number)
+        decision = Decision(ticket.id, kind, reason, at)
+        return [lambda b: b.decision(decision, checks, moved_by)]
+
+    def _forget(self, ticket: Ticket) -> None:
+        self._waiting = [waiting for waiting in self._waiting if waiting.id != ticket.id]
+        self._approved.pop(ticket.id, None)
+
+    def _stale(self, ticket: Ticket, checks: tuple[CheckResult, ...], block: BlockRef) -> list[Write]:
+        failed = next((check for check in checks if not check.passed), None)
+        reason = failed.sentence() if failed else "it no longer holds"
+        self.tally.stale += 1
+        self._say(f"block {block.number}: ticket {ticket.digest[2:10]} is stale: {reason}")
+        return self._end(ticket, DecisionKind.STALE, reason, block, checks)
+
+    def _ready(self) -> list[Ticket]:
+        return [ticket for ticket in self._waiting if ticket.id in self._approved]
+
+    async def _refresh(self, state: MarketState, fees: Fees) -> list[Write]:
+        """Re-simulate, each block, the tickets that a person has before them; one that no longer holds is stale."""
         writes: list[Write] = []
-        for ticket in sorted(self._waiting, key=lambda t: -t.expected_net_wei):
+        for ticket in [waiting for waiting in self._waiting if waiting.id not in self._approved]:
+            fresh, checks = await self._decider.still_good(ticket, state, fees)
+            if fresh is None:
+                writes += self._stale(ticket, checks, state.block)
+                continue
+            # What was frozen stays: only the expectation of the very same bytes is brought up to date.
+            now = replace(
+                ticket,
+                expected_profit=fresh.expected_profit,
+                expected_gas=fresh.expected_gas,
+                expected_net_wei=fresh.expected_net_wei,
+                simulated_block=fresh.simulated_block,
+            )
+            self._waiting = [now if waiting.id == now.id else waiting for waiting in self._waiting]
+            writes.append(_ticket_now(now))
+        return writes
+
+    async def _best_approved(self, state: MarketState, fees: Fees) -> tuple[Ticket | None, list[Write]]:
+        """Re-quote and re-simulate the approved tickets, best first, until one still holds."""
+        writes: list[Write] = []
+        for ticket in sorted(self._ready(), key=lambda t: -t.expected_net_wei):
             fresh, checks = await self._decider.still_good(ticket, state, fees)
             if fresh is not None:
-                self._waiting = [fresh if t.id == fresh.id else t for t in self._waiting]
                 return fresh, writes
-            self._waiting = [t for t in self._waiting if t.id != ticket.id]
-            failed = next((check for check in checks if not check.passed), None)
-            reason = failed.sentence() if failed else "it no longer holds"
-            moved_by = self._moves.last(ticket.opportunity.path.pools, ticket.block.number)
-            decision = Decision(ticket.id, DecisionKind.STALE, reason, state.block)
-            self.tally.stale += 1
-            self._say(f"block {state.block.number}: ticket {ticket.digest[2:10]} is stale: {reason}")
-            writes.append(_decide(decision, checks, moved_by))
+            writes += self._stale(ticket, checks, state.block)
         return None, writes
 
     def _may_send(self) -> bool:
         return (
-            self._approve is ApproveMode.ALL
-            and self._stage in (Stage.LIVE, Stage.PAPER)
-            and self._sending.flight is None
-            and not self._to_resume
+            self._stage in (Stage.LIVE, Stage.PAPER) and self._sending.flight is None and not self._to_resume
         )
 
     def _lifetime(self) -> int:
@@ -408,11 +457,14 @@ class Engine:
 
     # ---- executing
 
-    async def _execute(self, ticket: Ticket, block: BlockRef) -> None:
-        """The decision is committed before anything is signed."""
+    async def _execute(self, ticket: Ticket, block: BlockRef) -> str:
+        """Send an approved ticket, or write it down on paper. The decision is committed before anything is signed."""
         execution_id = "x" + ticket.digest[2:18]
-        decision = Decision(ticket.id, DecisionKind.APPROVED_BY_ALL, "--approve all", block)
-        await self._flush([_decide(decision, (), None)])
+        kind, reason = self._approved[ticket.id]
+        self._forget(ticket)
+        lost = _why_lost(ticket)
+        decision = Decision(ticket.id, kind, reason, block)
+        await self._flush([lambda b: b.requoted(ticket, lost), lambda b: b.decision(decision)])
         if self._stage is Stage.PAPER:
             self._paper_open[ticket.opportunity.path.id] = ticket.opportunity.path.pools
             self.tally.paper += 1
@@ -420,12 +472,70 @@ class Engine:
                 f"block {block.number}: paper through {ticket.lender}, expected {ticket.expected_net_wei} wei"
             )
             await self._flush([lambda b: b.execution(execution_id, ticket, ExecutionStatus.PAPER)])
-            return
+            return execution_id
         self._sent[ticket.id] = ticket
         writes = await self._sending.send(ticket, execution_id)
         if self._sending.flight is not None:
             self._our_hashes.update(attempt.tx_hash for attempt in self._sending.flight.attempts)
         await self._flush(writes)
+        return execution_id
+
+    # ---- what people ask for
+
+    async def _take_commands(self) -> None:
+        """Take up what desk and command line have written since; each is answered in its row."""
+        for number, kind, argument in self._store.commands():
+            try:
+                result = await self._command(kind, argument)
+            except (NodeUnreachable, MalformedAnswer, NodeError) as error:
+                result = f"failed: {error}"
+            await self._flush([_taken(number, result)])
+
+    async def _command(self, kind: str, argument: dict[str, Any]) -> str:
+        if kind not in ("approve", "reject", "seen"):
+            return f"refused: there is no command {safe_text(kind)}"
+        ticket = next((waiting for waiting in self._waiting if waiting.id == argument.get("ticket")), None)
+        if ticket is None:
+            return "gone: no such ticket is waiting"
+        if kind == "seen":
+            self._seen.add(ticket.id)
+            await self._flush([lambda b: b.ticket_seen(ticket.id)])
+            return "seen"
+        by = safe_text(argument.get("by", "command line"), 32)
+        if kind == "reject":
+            reason = f"{safe_text(argument.get('reason', ''), 200)} (by {by})"
+            self.tally.rejected += 1
+            await self._flush(self._end(ticket, DecisionKind.REJECTED, reason, self._head or ticket.block))
+            return "rejected"
+        return await self._approved_by_hand(ticket, str(argument.get("digest", "")), by)
+
+    async def _approved_by_hand(self, ticket: Ticket, digest: str, by: str) -> str:
+        """Re-quote and re-simulate on the newest head; send within the floor, else the ticket is stale."""
+        if self._stage not in (Stage.LIVE, Stage.PAPER):
+            return f"refused: stage {self._stage} executes nothing"
+        if digest != ticket.digest:
+            return "refused: the digest is not this ticket's"
+        self._seen.add(ticket.id)
+        self._approved[ticket.id] = (DecisionKind.APPROVED_BY_HAND, f"by {by}")
+        if not self._may_send():
+            return "approved: waits for the transaction in flight"
+        block = await self._node.block()
+        if block.number >= ticket.last_block:
+            await self._flush(self._expire(ticket, "its last block has passed", block))
+            return "expired: its last block has passed"
+        state, fees, _ = await self._look(block)
+        fresh, checks = await self._decider.still_good(ticket, state, fees)
+        if fresh is None:
+            writes = self._stale(ticket, checks, block)
+            await self._flush(writes)
+            failed = next((check for check in checks if not check.passed), None)
+            return f"stale: {failed.sentence() if failed else 'it no longer holds'}"
+        execution_id = await self._execute(fresh, block)
+        if self._stage is Stage.PAPER:
+            return f"on paper as {execution_id}"
+        if self._sending.flight is None:
+            return f"refused by the node: see execution {execution_id}"
+        return f"sent as {execution_id}, {self._sending.flight.attempts[-1].tx_hash}"
 
     async def _flush(self, writes: list[Write]) -> None:
         """All of a block's rows in one commit."""
@@ -436,8 +546,16 @@ class Engine:
                 write(batch)
 
 
-def _decide(decision: Decision, checks: tuple[CheckResult, ...], moved_by: ForeignTrade | None) -> Write:
-    return lambda b: b.decision(decision, checks, moved_by)
+def _why_lost(ticket: Ticket) -> dict[LenderId, str]:
+    return why_lost(ticket.quotes, next(q for q in ticket.quotes if q.lender == ticket.lender))
+
+
+def _ticket_now(ticket: Ticket) -> Write:
+    return lambda b: b.ticket_now(ticket)
+
+
+def _taken(number: int, result: str) -> Write:
+    return lambda b: b.command_taken(number, result)
 
 
 def _adopt(known: OpenExecution) -> Write:

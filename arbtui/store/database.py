@@ -367,6 +367,10 @@ class Batch:
         if checks:
             self.checks("ticket", decision.ticket_id, "send", checks, block=decision.at.number)
 
+    def requoted(self, ticket: Ticket, why_lost: Mapping[LenderId, str]) -> None:
+        """The quotes that the send was decided on take the place of those the ticket was made with."""
+        self._quotes(ticket.opportunity, ticket.quotes, ticket.lender, why_lost)
+
     def ticket_now(self, ticket: Ticket) -> None:
         """A waiting ticket's newest re-simulation."""
         self._execute(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from arbtui.approval import ApproveMode, digest_of, new_ticket_id, require_stage
-from arbtui.domain import CheckResult, LenderId, Stage
+from arbtui.domain import CheckResult, Fallback, LenderId, Stage
 from arbtui.errors import RefusedError
 from arbtui.market.state import MarketState
 from arbtui.market.uniswap_v2 import UniswapV2Pool
@@ -140,6 +140,9 @@ def test_stages(stage: Stage, approve: ApproveMode, local: bool, refused: bool) 
         require_stage(stage, approve, local=local)
 
 
+FALLBACK = Fallback(LenderId.AAVE_V3, b"\x03", 1, 1, 2, 3, 4)
+
+
 def digest(**changes: Any) -> str:
     bound: dict[str, Any] = {
         "chain_id": 31337,
@@ -151,6 +154,7 @@ def digest(**changes: Any) -> str:
         "gas_limit": 300_000,
         "min_profit": 5,
         "last_block": 9,
+        "fallback": FALLBACK,
     }
     return digest_of(**(bound | changes))
 
@@ -167,6 +171,11 @@ def digest(**changes: Any) -> str:
         {"gas_limit": 300_001},
         {"min_profit": 6},
         {"last_block": 10},
+        {"fallback": None},
+        {"fallback": replace(FALLBACK, min_profit=2)},
+        {"fallback": replace(FALLBACK, calldata=b"\x09")},
+        {"fallback": replace(FALLBACK, lender=LenderId.BALANCER_V2)},
+        {"fallback": replace(FALLBACK, gas_limit=2)},
     ],
 )
 def test_the_digest_binds_everything_that_is_approved(change: dict[str, Any]) -> None:
