@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from arbtui.abi import encode_call
+from arbtui.abi import decode_address, encode_call
 from arbtui.approval import ApproveMode
 from arbtui.bootstrap import open_engine
 from arbtui.chain import JsonRpc, Node
+from arbtui.chain.rpc import data
 from arbtui.config import Config, load_config
 from arbtui.devnet import AddressBook, BookPool, Devnet, Traffic, open_devnet, plan
 from arbtui.devnet.traffic import Trade
@@ -68,6 +69,10 @@ class Hand:
         assert receipt is not None, signature
         assert receipt.success, signature
         return tx_hash
+
+    async def ask_address(self, to: Address, signature: str) -> Address:
+        call = {"to": to, "data": "0x" + encode_call(signature).hex()}
+        return decode_address(data(await self.rpc.call("eth_call", [call, "latest"]), signature), signature)
 
     def pool(self, pair: str, dex: str = "uniswap", kind: str = "uniswap_v2") -> BookPool:
         first, second = pair.split("/")

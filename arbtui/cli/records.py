@@ -20,7 +20,7 @@ family_option = click.option(
 )
 
 
-def _family(text: str) -> Literal["live", "paper"]:
+def store_family(text: str) -> Literal["live", "paper"]:
     return "paper" if text == "paper" else "live"
 
 
@@ -32,7 +32,7 @@ def _family(text: str) -> Literal["live", "paper"]:
 def executions(limit: int, family: str, config_file: str | None, as_json: bool) -> int:
     """Executions, newest first: status, lender, expected and realised profit, reconciled or not."""
     config = load_config(config_file)
-    with open_store(config.store.directory, _family(family)) as reader:
+    with open_store(config.store.directory, store_family(family)) as reader:
         rows = reader.executions(limit)
     if as_json:
         emit({"executions": rows})
@@ -69,7 +69,7 @@ def executions(limit: int, family: str, config_file: str | None, as_json: bool) 
 def tickets(limit: int, family: str, config_file: str | None, as_json: bool) -> int:
     """Tickets, newest first, and what became of each."""
     config = load_config(config_file)
-    with open_store(config.store.directory, _family(family)) as reader:
+    with open_store(config.store.directory, store_family(family)) as reader:
         rows = reader.tickets(limit)
     if as_json:
         emit({"tickets": rows})

@@ -118,7 +118,7 @@ def check_gas_cost(candidate: Candidate, policy: ValidationPolicy) -> CheckResul
 
 
 def check_freshness(candidate: Candidate, policy: ValidationPolicy) -> CheckResult:
-    age = max(0, math.ceil(candidate.now - candidate.opportunity.block.timestamp))
+    age = max(0, math.ceil(candidate.now - candidate.state.block.timestamp))
     return CheckResult.at_most("freshness", age, policy.max_head_age_s, "s", "age of the block decided on")
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +15,10 @@ from arbtui.bootstrap import open_engine
 from arbtui.config import Config
 from arbtui.devnet import Devnet
 from arbtui.domain import Stage
-from arbtui.errors import LockHeld
+from arbtui.engine import Engine
+from arbtui.errors import LockHeld, StoreError
 from arbtui.execution import decode_execute
-from arbtui.store import open_store
+from arbtui.store import CommandPost, open_store
 from tests.chain import Hand, config_for, in_hand, running_chain, trade_until
 
 pytestmark = pytest.mark.chain
@@ -185,3 +189,157 @@ async def test_an_evicted_transaction_ends_in_a_mined_cancel_and_settles(
         assert {attempt["nonce"] for attempt in row["attempts"]} == {nonce}
         assert int(row["net_profit"]) < 0
         assert row["gas_used"] == 21_000
+
+
+async def waiting_ticket(config: Config) -> dict[str, Any]:
+    """The newest ticket that nobody has decided."""
+    for _ in range(100):
+        with contextlib.suppress(StoreError), open_store(config.store.directory) as reader:
+            for ticket in reader.tickets():
+                if ticket["decision"] is None and ticket["now_block"] is not None:
+                    return ticket
+        await asyncio.sleep(0.05)
+    raise AssertionError("no ticket was made")
+
+
+async def answer(config: Config, kind: str, argument: dict[str, Any]) -> str:
+    """Post a command as a desk would, and what the engine made of it."""
+    with CommandPost(config.store.directory, "live") as post:
+        number = post.post(kind, argument)
+        for _ in range(200):
+            if (result := post.result(number)) is not None:
+                return result
+            await asyncio.sleep(0.02)
+    raise AssertionError(f"{kind} was not taken up")
+
+
+@contextlib.asynccontextmanager
+async def engine_by_hand(config: Config) -> AsyncIterator[Engine]:
+    """A live engine that approves nothing by itself."""
+    async with open_engine(config, Stage.LIVE, ApproveMode.NONE, lambda _: None) as engine:
+        stop = asyncio.Event()
+        running = asyncio.create_task(engine.run(60, stop))
+        try:
+            yield engine
+        finally:
+            stop.set()
+            await running
+
+
+async def test_a_ticket_approved_by_hand_is_sent_and_settles(devnet: Devnet, tmp_path: Path) -> None:
+    config = limited(config_for(devnet, tmp_path / "store"), "DAI")
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("DAI/WETH", 20_000)
+        before = await hand.node.nonce(config.wallet.address)
+        async with engine_by_hand(config):
+            ticket = await waiting_ticket(config)
+            asked = {"ticket": ticket["id"], "by": "a test"}
+            refused = await answer(config, "approve", asked | {"digest": "0x" + "00" * 32})
+            assert refused == "refused: the digest is not this ticket's"
+            assert await hand.node.nonce(config.wallet.address, "pending") == before
+            assert await answer(config, "launder", asked) == "refused: there is no command launder"
+            sent = await answer(config, "approve", asked | {"digest": ticket["digest"]})
+            assert sent.startswith("sent as x")
+            again = await answer(config, "approve", asked | {"digest": ticket["digest"]})
+            assert again.startswith("gone")
+            await hand.mine()
+        assert await hand.node.nonce(config.wallet.address) == before + 1
+    with open_store(config.store.directory) as reader:
+        (row,) = [row for row in reader.executions() if row["ticket"] == ticket["id"]]
+        (decision,) = [d for d in reader.decisions() if d["ticket_id"] == ticket["id"]]
+    assert (row["status"], row["reconciled"]) == ("mined", True)
+    assert (decision["kind"], decision["reason"]) == ("approved_by_hand", "by a test")
+
+
+async def test_what_moved_between_ticket_and_key_press_is_said(devnet: Devnet, tmp_path: Path) -> None:
+    """The pool is moved in a block that the engine has not worked on yet when the approval arrives."""
+    config = limited(config_for(devnet, tmp_path / "store"), "DAI")
+    config = config.model_copy(update={"chain": config.chain.model_copy(update={"poll_interval_s": 3.0})})
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("DAI/WETH", 20_000)
+        before = await hand.node.nonce(config.wallet.address)
+        async with engine_by_hand(config):
+            ticket = await waiting_ticket(config)
+            with CommandPost(config.store.directory, "live") as post:
+                number = post.post(
+                    "approve", {"ticket": ticket["id"], "digest": ticket["digest"], "by": "a test"}
+                )
+                await hand.dislocate("DAI/WETH", 0)
+                for _ in range(300):
+                    if (result := post.result(number)) is not None:
+                        break
+                    await asyncio.sleep(0.02)
+        assert await hand.node.nonce(config.wallet.address) == before
+    assert result is not None
+    assert result.startswith(("stale: simulation failed", "gone"))
+    with open_store(config.store.directory) as reader:
+        (decision,) = [d for d in reader.decisions() if d["ticket_id"] == ticket["id"]]
+    assert decision["kind"] == "stale"
+    assert decision["moved_by_tx"]
+
+
+async def test_rejected_and_expired_seen_and_unseen(devnet: Devnet, tmp_path: Path) -> None:
+    config = limited(config_for(devnet, tmp_path / "store"), "DAI", "USDT")
+    config = config.model_copy(update={"tickets": config.tickets.model_copy(update={"manual_ttl_s": 3})})
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("DAI/WETH", 20_000)
+        async with engine_by_hand(config):
+            first = await waiting_ticket(config)
+            said = await answer(
+                config, "reject", {"ticket": first["id"], "reason": "too\x1b[31m thin", "by": "a test"}
+            )
+            assert said == "rejected"
+            await hand.mine()
+            second = await waiting_ticket(config)
+            assert await answer(config, "seen", {"ticket": second["id"]}) == "seen"
+            for _ in range(4):
+                await hand.mine()
+                await asyncio.sleep(0.3)
+            await waiting_ticket(config)
+    with open_store(config.store.directory) as reader:
+        kinds = {d["ticket_id"]: (d["kind"], d["reason"]) for d in reader.decisions()}
+        shown = reader.ticket(second["id"])
+    assert kinds[first["id"]] == ("rejected", "too\ufffd[31m thin (by a test)")
+    assert kinds[second["id"]][0] == "expired_seen"
+    assert "expired_unseen" in {kind for kind, _ in kinds.values()}
+    assert shown is not None
+    assert shown["seen_at"]
+
+
+async def test_a_lender_paused_before_the_send_leaves_it_to_the_fallback_leg(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    """Aave v3 is paused between ticket and approval: the second lender's bytes go out, and only those."""
+    config = limited(config_for(devnet, tmp_path / "store"), "WETH")
+    config = config.model_copy(
+        update={"validation": config.validation.model_copy(update={"max_price_impact_bps": 2_000})}
+    )
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("USDC/WETH", 60_000)
+        async with engine_by_hand(config):
+            ticket = await waiting_ticket(config)
+            assert ticket["lender"] == "aave_v3"
+            assert ticket["fallback"]["lender"] == "aave_v2"
+            provider = await hand.ask_address(hand.book.lenders["aave_v3"], "ADDRESSES_PROVIDER()")
+            configurator = await hand.ask_address(provider, "getPoolConfigurator()")
+            await hand.send(hand.book.accounts[0], configurator, "setPoolPause(bool)", True)
+            result = await answer(
+                config, "approve", {"ticket": ticket["id"], "digest": ticket["digest"], "by": "a test"}
+            )
+            assert result.startswith("sent as x"), result
+            await hand.mine()
+    with open_store(config.store.directory) as reader:
+        (row,) = [row for row in reader.executions() if row["ticket"] == ticket["id"]]
+        whole = reader.execution(row["id"])
+        settled = [s for s in reader.settlements() if s["execution_id"] == row["id"]]
+    assert whole is not None
+    assert (row["status"], row["lender"], row["reconciled"]) == ("mined", "aave_v2", True)
+    quoted = {quote["lender"]: quote for quote in whole["quotes"]}
+    assert quoted["aave_v3"]["reason"] == "paused"
+    assert len(row["tx_hashes"]) == 1
+    treasury = sum(int(d["amount"]) for d in settled[0]["deltas"] if d["role"] == "treasury")
+    assert treasury >= int(ticket["fallback"]["min_profit"])
