@@ -13,9 +13,9 @@ from arbtui.bootstrap import open_desk, open_engine
 from arbtui.cli import main
 from arbtui.config import Config, find_config, load_config
 from arbtui.errors import ArbtuiError, ConfigError
+from arbtui.units import parse_address
 
-LOW, HIGH = "0x0000000000000000000000000000000000000aAa", "0x0000000000000000000000000000000000000bBB"
-POOL = "0x0000000000000000000000000000000000000CcC"
+LOW, HIGH, POOL = (str(parse_address(f"0x{tail:0>40}")) for tail in ("aaa", "bbb", "ccc"))
 SECRET = "k3y-that-nobody-may-see"
 
 CONFIG = f"""\
@@ -272,10 +272,9 @@ def test_an_unknown_key_in_a_list_and_what_was_meant(path: Path, old: str, new: 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        (f'"{LOW}"', '"0x0000000000000000000000000000000000000AaA"', "wrapped_native: 0x.* has a wrong checksum"),
+        (f'"{LOW}"', f'"{LOW.swapcase().replace("X", "x")}"', "wrapped_native: 0x.* has a wrong checksum"),
         (f'"{LOW}"', '"0x123"', "chain.wrapped_native: .*'0x123' is not an address"),
         (f'"{LOW}"', "7", "chain.wrapped_native: Input should be a valid string"),
-        ('strategy = "x"', "", ""),
         (f'token0 = "{LOW}"\ntoken1 = "{HIGH}"', f'token0 = "{HIGH}"\ntoken1 = "{LOW}"', "token0 must be the lower"),
         (f'token0 = "{LOW}"\ntoken1 = "{HIGH}"', f'token0 = "{LOW}"\ntoken1 = "{LOW}"', "token0 must be the lower"),
         ('"uniswap_v2"', '"uniswap_v3"', "a uniswap_v3 pool needs tick_spacing"),
@@ -292,9 +291,8 @@ def test_an_unknown_key_in_a_list_and_what_was_meant(path: Path, old: str, new: 
     ],
 )  # fmt: skip
 def test_a_bad_value_names_its_key_and_the_mending(path: Path, old: str, new: str, says: str) -> None:
-    if says:
-        with pytest.raises(ConfigError, match=says):
-            read(path, changed((old, new)))
+    with pytest.raises(ConfigError, match=says):
+        read(path, changed((old, new)))
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "", "127.0.0.1:8545", f"file:///{SECRET}", f"ws://{SECRET}@x"])
