@@ -78,6 +78,9 @@ class Desk:
         return state.block, GasView(fees.price, state.conversion(token, self.wrapped_native), {})
 
     async def local(self) -> bool:
+        """Whether money cannot be at stake: the configuration says so, and node and chain id agree."""
+        if not self.config.chain.local:
+            return False
         url = self.config.chain.rpc_url.get_secret_value()
         return await is_local_chain(self.node, url, self.config.chain.chain_id)
 
@@ -102,7 +105,7 @@ class Desk:
             if lender is not None and lender.enabled:
                 wanted.append((f"lenders.{name}.address", lender.address))
         wanted += [(f"tokens {entry.symbol}", entry.address) for entry in config.tokens]
-        wanted += [(f"pools {entry.dex}", entry.address) for entry in config.pools]
+        wanted += [(f"pools {entry.dex} {self._pair(entry)}", entry.address) for entry in config.pools]
         findings = []
         for name, address in wanted:
             size = len(await self.node.code(address))
@@ -115,6 +118,9 @@ class Desk:
             Finding("gas money", balance > 0, f"{config.wallet.address} holds {balance} wei for gas")
         )
         return findings
+
+    def _pair(self, entry: PoolEntry) -> str:
+        return f"{self.tokens[entry.token0].symbol}/{self.tokens[entry.token1].symbol} {entry.fee_ppm} ppm"
 
     async def _roles(self) -> list[Finding]:
         wallet = self.config.wallet
@@ -155,11 +161,22 @@ async def open_desk(config: Config) -> AsyncIterator[Desk]:
         yield desk
 
 
+def _sqlite() -> str:
+    version = library_version()
+    text = f"library {version}"
+    if tuple(int(part) for part in version.split(".")) < (3, 51, 3):
+        text += (
+            "; before 3.51.3 two connections that race a WAL reset can lose a commit: "
+            "the journal has a single connection of its own"
+        )
+    return text
+
+
 async def diagnose(config: Config) -> list[Finding]:
     """Everything `doctor` tells; never raises for what it is there to find."""
     findings = [
         Finding("configuration", True, f"chain {config.chain.name} ({config.chain.chain_id})"),
-        Finding("sqlite", True, f"library {library_version()}"),
+        Finding("sqlite", True, _sqlite()),
     ]
     try:
         async with open_desk(config) as desk:

@@ -24,11 +24,12 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "scan": ("arbtui.cli.scan:scan", "Find cycles that pay, on a node or in a snapshot."),
     "swap": ("arbtui.cli.swap:swap", "Price one pool exactly, with the state after it."),
     "quote": ("arbtui.cli.quote:quote", "Quote every flash lender for an amount of a token."),
-    "tickets": ("arbtui.cli.records:tickets", "The newest tickets with lender, floor and checks."),
+    "tickets": ("arbtui.cli.records:tickets", "The newest tickets and what became of each."),
     "approve": ("arbtui.cli.decide:approve", "Approve a waiting ticket."),
     "reject": ("arbtui.cli.decide:reject", "Reject a waiting ticket, with a reason."),
     "executions": ("arbtui.cli.records:executions", "Executions with status, lender and profit."),
     "report": ("arbtui.cli.report:report", "What was earned, what was missed and why."),
+    "db": ("arbtui.cli.db:db", "Check the store, or bring it up to this version."),
     "config": ("arbtui.cli.config:config", "Show or check the configuration."),
 }
 

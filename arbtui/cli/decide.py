@@ -72,7 +72,9 @@ def _ask(config: Config, family: str, kind: str, argument: dict[str, Any], as_js
         while (result := post.result(number)) is None and time.monotonic() < end:
             time.sleep(0.05)
     if result is None:
-        raise UsageError(f"the engine has not taken command {number} up within {ANSWER_S:g} s; see `arbtui tickets`")
+        raise UsageError(
+            f"the engine has not taken command {number} up within {ANSWER_S:g} s; see `arbtui tickets`"
+        )
     if as_json:
         emit({"command": number, "kind": kind, "ticket": argument["ticket"], "result": result})
     else:

@@ -55,6 +55,7 @@ def demo(seed: int, seconds: float, full: bool, headless: bool) -> int:
             )
         )
         answer = report_of(config, Stage.LIVE)
+    click.echo(f"the store stays: arbtui report --config {ready['config']}", err=True)
     missing = _missing(answer, tally)
     for line in missing:
         click.echo(f"demo: {line}", err=True)
@@ -87,8 +88,7 @@ def _missing(answer: dict[str, Any], tally: Tally) -> list[str]:
     ]
     if not sum(answer["dropped"].values()):
         lines.append("no candidate was dropped by a check")
-    ended = [name for name in answer["decisions"] if name in ("stale", "expired_seen", "expired_unseen")]
-    if not ended:
+    if not sum(answer["decisions"].get(name, 0) for name in ("stale", "expired_seen", "expired_unseen")):
         lines.append("no ticket went stale or expired")
     if answer["unreconciled"] or tally.unreconciled:
         lines.append(f"{answer['unreconciled']} settlements do not reconcile")

@@ -4,8 +4,8 @@ import asyncio
 
 import click
 
-from arbtui.bootstrap import diagnose
-from arbtui.cli.common import config_option, emit, json_option, table
+from arbtui.bootstrap import Finding, diagnose
+from arbtui.cli.common import config_option, emit, json_option
 from arbtui.config import load_config
 
 
@@ -19,5 +19,18 @@ def doctor(config_file: str | None, as_json: bool) -> int:
     if as_json:
         emit({"ok": ok, "checks": [{"check": f.check, "ok": f.ok, "detail": f.detail} for f in findings]})
     else:
-        table(["", "check", ""], [["ok" if f.ok else "NO", f.check, f.detail] for f in findings])
+        for finding in _grouped(findings):
+            click.echo(f"{'ok' if finding.ok else 'NO'}  {finding.check}: {finding.detail}")
     return 0 if ok else 3
+
+
+def _grouped(findings: list[Finding]) -> list[Finding]:
+    """Tokens and pools as one line each while nothing is wrong with them."""
+    shown = list(findings)
+    for kind in ("tokens", "pools"):
+        mine = [finding for finding in shown if finding.check.startswith(f"{kind} ")]
+        if mine and all(finding.ok for finding in mine):
+            first = shown.index(mine[0])
+            shown = [finding for finding in shown if finding not in mine]
+            shown.insert(first, Finding(kind, True, f"{len(mine)}, each with code"))
+    return shown

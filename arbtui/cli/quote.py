@@ -73,17 +73,16 @@ def _show(answer: dict[str, Any], token: Token, quotes: tuple[LoanQuote, ...]) -
     rows: list[list[object]] = [
         [
             ("* " if str(q.lender) == answer["best"] else "  ") + q.lender,
-            whole(q.fee),
-            whole(q.gas_cost),
-            whole(q.total_cost),
+            whole(q.fee) if q.usable else "-",
+            whole(q.gas_cost) if q.usable else "-",
+            whole(q.total_cost) if q.usable else "-",
             whole(q.available),
-            q.reason or "",
         ]
         for q in quotes
     ]
-    table(["  lender", "fee", "gas", "total", "available", "cannot lend"], rows, right=(1, 2, 3, 4))
+    table(["  lender", "fee", "gas", "total", "available"], rows, right=(1, 2, 3, 4))
     for q in quotes:
         if not q.usable:
-            click.echo(f"{q.lender}: {q.detail}")
+            click.echo(f"{q.lender} cannot lend: {q.reason} ({q.detail})")
     if not answer["best"]:
         click.echo("no lender can lend this", err=True)

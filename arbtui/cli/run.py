@@ -44,7 +44,9 @@ def stage_options(command: F) -> F:
 @click.command()
 @click.option("--headless", is_flag=True, help="Without the desk: lines on standard error, then the report.")
 @stage_options
-@click.option("--for", "seconds", type=click.FloatRange(min=0, min_open=True), help="Stop after so many seconds.")
+@click.option(
+    "--for", "seconds", type=click.FloatRange(min=0, min_open=True), help="Stop after so many seconds."
+)
 @config_option
 @json_option
 def run(
@@ -68,7 +70,9 @@ def run(
     if open_desk_on(config, Stage(stage), owns_engine=True):
         stop_engine(child)
     else:
-        click.echo(f"the engine goes on as process {child.pid}; `arbtui attach` opens the desk again", err=True)
+        click.echo(
+            f"the engine goes on as process {child.pid}; `arbtui attach` opens the desk again", err=True
+        )
     return 0
 
 
@@ -83,7 +87,11 @@ def engine(stage: str, approve: str, config_file: str | None) -> int:
 
 @click.command()
 @click.option(
-    "--stage", type=click.Choice([str(s) for s in Stage]), default="live", show_default=True, help="Which store file."
+    "--stage",
+    type=click.Choice([str(s) for s in Stage]),
+    default="live",
+    show_default=True,
+    help="Which store file.",
 )
 @click.option("--read-only", is_flag=True, help="Look only: nothing can be approved or rejected.")
 @config_option
@@ -93,7 +101,9 @@ def attach(stage: str, read_only: bool, config_file: str | None) -> int:
     return 0
 
 
-def start_engine(config: Config, config_path: Path, stage: Stage, approve: ApproveMode) -> subprocess.Popen[bytes]:
+def start_engine(
+    config: Config, config_path: Path, stage: Stage, approve: ApproveMode
+) -> subprocess.Popen[bytes]:
     """An engine in a session of its own; returns once it holds the store. Its lines go to `engine.log` there.
 
     Raises StoreError with its last line where it ends before.

@@ -30,7 +30,7 @@ class LoanQuote:
 
     `available` is a figure whenever the contract answered. `fee`, `gas_cost` and `total_cost` are base units of
     `token`, rounded against us, and None where they cannot be computed. `reason` is a code from
-    `arbtui.lenders.reasons` where not usable; `detail` a sentence that says what was read.
+    `arbtui.lenders.base.Reason` where not usable; `detail` a sentence that says what was read.
     """
 
     lender: LenderId

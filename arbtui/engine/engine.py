@@ -154,7 +154,14 @@ class Engine:
         await self._drain()
 
     async def _recover(self) -> None:
-        """Bring the store up to what the journal knows, settle what landed unseen, queue what is still open."""
+        """Bring the store up to what the journal knows, settle what landed unseen, queue what is still open.
+
+        Only a live run does: the others have a metrics file of their own, and must not send even old bytes.
+        """
+        if self._stage is not Stage.LIVE:
+            if left := len(self._journal.open_executions()):
+                self._say(f"{left} executions are open in the journal; a run with --stage live takes them up")
+            return
         latest = self._journal.latest_executions()
         await self._flush([_adopt(known) for known in latest])
         for execution_id in self._store.unsettled():
@@ -195,11 +202,16 @@ class Engine:
             retry=retry_if_exception_type((NodeUnreachable, MalformedAnswer)),
             stop=stop_after_delay(NODE_PATIENCE_S),
             wait=wait_exponential_jitter(multiplier=0.1, max=3, jitter=0.1),
+            before_sleep=lambda state: self._say_once(state.attempt_number),
             reraise=True,
         ):
             with attempt:
                 return await self._node.block()
         raise AssertionError("unreachable: the retry either returns or raises")
+
+    def _say_once(self, attempt: int) -> None:
+        if attempt == 1:
+            self._say(f"{self._node.where} does not answer; trying again for {NODE_PATIENCE_S:g} s")
 
     async def _on_block(self, block: BlockRef, *, deciding: bool) -> None:
         try:

@@ -26,9 +26,13 @@ def open_store(directory: str | Path, family: Family = "live") -> StoreReader:
     path = metrics_path(Path(directory), family)
     with mapped(path):
         if not path.exists():
-            raise StoreError(
-                f"there is no store at {path}; start `arbtui run`, or name another store.directory"
+            other: Family = "paper" if family == "live" else "live"
+            hint = (
+                f"there is a {other} one: say --family {other}"
+                if metrics_path(Path(directory), other).exists()
+                else "start `arbtui run`, or name another store.directory"
             )
+            raise StoreError(f"there is no store at {path}; {hint}")
         connection = open_reader(path)
         try:
             migrations.require_known(connection, path, migrations.METRICS, complete=True)

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from arbtui.approval import ApproveMode
 from arbtui.devnet import Devnet
-from arbtui.domain import ExecutionStatus
+from arbtui.domain import ExecutionStatus, Stage
 from arbtui.store import SqliteJournal, open_store
 from arbtui.store.driver import open_reader
 from tests.chain import config_for, in_hand, running_chain, trade_until
@@ -144,6 +145,28 @@ async def test_a_kill_around_the_send_never_loses_and_never_doubles(
             # The very bytes of the journal, not a new signature.
             assert landed == [attempt.tx_hash]
             assert int(row["net_profit"]) > 0
+
+
+async def test_a_run_that_is_not_live_sends_not_even_old_bytes(devnet: Devnet, tmp_path: Path) -> None:
+    """Killed before the send, started again with --stage observe: the journal stays as it is, nothing leaves."""
+    store = tmp_path / "store"
+    config = config_for(devnet, store)
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("DAI/WETH", 20_000)
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", DYING, str(tmp_path / "store.toml"), "before"
+        )
+        assert await asyncio.wait_for(child.wait(), 60) == -signal.SIGKILL
+        await trade_until(
+            hand, config, lambda seen: seen.blocks >= 3, stage=Stage.OBSERVE, approve=ApproveMode.NONE
+        )
+        assert await hand.node.nonce(config.wallet.address, "pending") == 0
+        with SqliteJournal(store, config.chain.chain_id, config.wallet.address) as journal:
+            (known,) = journal.open_executions()
+        assert known.status is ExecutionStatus.PREPARED
+    with open_store(store, "paper") as reader:
+        assert reader.executions() == []
 
 
 async def test_a_settlement_that_a_crash_kept_from_the_store_is_made_at_the_next_start(
