@@ -8,7 +8,7 @@ import click
 
 from arbtui.bootstrap import open_desk
 from arbtui.cli.common import config_option, emit, json_option, table
-from arbtui.cli.scan_snapshot import opportunity_json, snapshot_scan
+from arbtui.cli.scan_snapshot import scan_json, snapshot_scan
 from arbtui.config import load_config
 from arbtui.search import find_opportunities
 from arbtui.units import format_amount
@@ -56,15 +56,7 @@ async def _node_scan(
     chosen = [state.find_token(text).address for text in (bases or config.search.base_tokens)]
     result = find_opportunities(state, chosen, max_hops, top)
     elapsed = {"load": loaded - began, **result.elapsed, "total": time.perf_counter() - began}
-    return {
-        "block": state.block.number,
-        "pools": len(state.pools),
-        "tokens": len(state.traded_tokens),
-        "cycles": result.cycles,
-        "paying": result.paying,
-        "elapsed_ms": {name: round(seconds * 1000, 3) for name, seconds in elapsed.items()},
-        "opportunities": [opportunity_json(found) for found in result.opportunities],
-    }
+    return scan_json(state, result, elapsed)
 
 
 def _show(answer: dict[str, Any]) -> None:

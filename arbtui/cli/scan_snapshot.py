@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from arbtui.domain import Opportunity, Token
 from arbtui.errors import UsageError
 from arbtui.market import MarketState, Snapshot, load_snapshot
-from arbtui.search import find_opportunities
+from arbtui.search import SearchResult, find_opportunities
 from arbtui.units import Address
 
 _WRAPPED_NATIVE = {
@@ -39,6 +39,17 @@ def snapshot_scan(
     ended = time.perf_counter()
     elapsed = {"load": loaded - began, **result.elapsed, "total": ended - began}
     return {
+        **scan_json(state, result, elapsed),
+        "skipped": {
+            "count": snapshot.counts.skipped,
+            "problems": [{"line": p.line, "reason": p.reason} for p in snapshot.problems],
+        },
+    }
+
+
+def scan_json(state: MarketState, result: SearchResult, elapsed: Mapping[str, float]) -> dict[str, Any]:
+    """What `arbtui scan` answers for any market; `elapsed` in seconds."""
+    return {
         "block": state.block.number,
         "pools": len(state.pools),
         "tokens": len(state.traded_tokens),
@@ -46,10 +57,6 @@ def snapshot_scan(
         "paying": result.paying,
         "elapsed_ms": {name: round(seconds * 1000, 3) for name, seconds in elapsed.items()},
         "opportunities": [opportunity_json(found) for found in result.opportunities],
-        "skipped": {
-            "count": snapshot.counts.skipped,
-            "problems": [{"line": p.line, "reason": p.reason} for p in snapshot.problems],
-        },
     }
 
 

@@ -16,6 +16,7 @@ from arbtui.errors import ArbtuiError, ConfigError
 from arbtui.units import parse_address
 
 LOW, HIGH, POOL = (str(parse_address(f"0x{tail:0>40}")) for tail in ("aaa", "bbb", "ccc"))
+MISTYPED = "0xF39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 SECRET = "k3y-that-nobody-may-see"
 
 CONFIG = f"""\
@@ -272,7 +273,7 @@ def test_an_unknown_key_in_a_list_and_what_was_meant(path: Path, old: str, new: 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        (f'"{LOW}"', f'"{LOW.swapcase().replace("X", "x")}"', "wrapped_native: 0x.* has a wrong checksum"),
+        (f'"{LOW}"', f'"{MISTYPED}"', "wrapped_native: .*0x.* has a wrong checksum"),
         (f'"{LOW}"', '"0x123"', "chain.wrapped_native: .*'0x123' is not an address"),
         (f'"{LOW}"', "7", "chain.wrapped_native: Input should be a valid string"),
         (f'token0 = "{LOW}"\ntoken1 = "{HIGH}"', f'token0 = "{HIGH}"\ntoken1 = "{LOW}"', "token0 must be the lower"),
@@ -285,7 +286,6 @@ def test_an_unknown_key_in_a_list_and_what_was_meant(path: Path, old: str, new: 
         ("decimals = 18", "decimals = 78", "tokens.0.decimals: .*77"),
         ("decimals = 18", "decimals = 18.5", "tokens.0.decimals: "),
         ('symbol = "WETH"', 'symbol = ""', "tokens.0.symbol: "),
-        ("chain_id = 31337", "chain_id = true", "chain.chain_id: "),
         ("chain_id = 31337", "chain_id = 31337\nblock_time_s = nan", "chain.block_time_s: "),
         ("chain_id = 31337", "chain_id = 31337\npoll_interval_s = inf", "chain.poll_interval_s: "),
     ],
