@@ -159,6 +159,7 @@ class Engine:
         Only a live run does: the others have a metrics file of their own, and must not send even old bytes.
         """
         if self._stage is not Stage.LIVE:
+            await self._end_left_behind()
             if left := len(self._journal.open_executions()):
                 self._say(f"{left} executions are open in the journal; a run with --stage live takes them up")
             return
@@ -172,6 +173,22 @@ class Engine:
                 await self._flush(await self._sending.settle_again(known, terms))
         self._our_hashes.update(attempt.tx_hash for known in latest for attempt in known.attempts)
         self._to_resume.extend(self._journal.open_executions())
+        await self._end_left_behind()
+
+    async def _end_left_behind(self) -> None:
+        """Tickets that an earlier engine had open when it went away: none of them is ever sent."""
+        left = self._store.left_behind()
+        if not left:
+            return
+        block = await self._patiently_latest()
+        writes: list[Write] = [lambda b: b.block(block, len(self._pools), 0, 0.0)]
+        for ticket_id, seen, approved in left:
+            kind = DecisionKind.EXPIRED_SEEN if seen or approved else DecisionKind.EXPIRED_UNSEEN
+            reason = "the engine stopped before it was signed" if approved else "the engine stopped"
+            self.tally.expired += 1
+            writes.append(_decision(Decision(ticket_id, kind, reason, block)))
+        await self._flush(writes)
+        self._say(f"{len(left)} tickets of an earlier run have expired")
 
     async def _drain(self) -> None:
         """No new tickets; a transaction in flight is watched to its end, for DRAIN_S at most."""
@@ -476,7 +493,7 @@ class Engine:
         self._forget(ticket)
         lost = _why_lost(ticket)
         decision = Decision(ticket.id, kind, reason, block)
-        await self._flush([lambda b: b.requoted(ticket, lost), lambda b: b.decision(decision)])
+        await self._flush([lambda b: b.requoted(ticket, lost), _decision(decision)])
         if self._stage is Stage.PAPER:
             self._paper_open[ticket.opportunity.path.id] = ticket.opportunity.path.pools
             self.tally.paper += 1
@@ -556,6 +573,10 @@ class Engine:
         with self._store.batch() as batch:
             for write in writes:
                 write(batch)
+
+
+def _decision(decision: Decision) -> Write:
+    return lambda b: b.decision(decision)
 
 
 def _why_lost(ticket: Ticket) -> dict[LenderId, str]:

@@ -154,6 +154,22 @@ class Store:
             " AND NOT EXISTS (SELECT 1 FROM settlement AS s WHERE s.execution_id = e.id)"
         )
 
+    def left_behind(self) -> list[tuple[str, bool, bool]]:
+        """Tickets of earlier runs that have no end: id, whether a person saw it, whether it was approved.
+
+        Undecided ones, and approved ones of which no execution came: the engine went away in between.
+        """
+        with self._mutex, mapped(self.path):
+            rows = self._connection.execute(
+                "SELECT t.id, n.seen_at IS NOT NULL, d.kind IS NOT NULL FROM ticket AS t"
+                " LEFT JOIN ticket_now AS n ON n.ticket_id = t.id"
+                " LEFT JOIN decision AS d ON d.id = (SELECT max(id) FROM decision WHERE ticket_id = t.id)"
+                " WHERE t.run <> ? AND (d.kind IS NULL OR (d.kind LIKE 'approved%'"
+                " AND NOT EXISTS (SELECT 1 FROM execution AS e WHERE e.ticket_id = t.id))) ORDER BY t.rowid",
+                (self.run_id,),
+            ).fetchall()
+        return [(str(row[0]), bool(row[1]), bool(row[2])) for row in rows]
+
     def commands(self) -> list[tuple[int, str, dict[str, Any]]]:
         """Commands not taken up yet, oldest first: id, kind, argument.
 
