@@ -28,6 +28,7 @@ from arbtui.search import Finder
 from arbtui.signer import DevSigner
 from arbtui.store import RunInfo, SqliteJournal, Store, StoreLock, WalletLock, library_version, open_store
 from arbtui.store.database import family_of
+from arbtui.text import redact
 from arbtui.units import Address, Ppm, parse_address
 from arbtui.validation import OpportunityValidator
 
@@ -186,13 +187,13 @@ async def diagnose(config: Config) -> list[Finding]:
             kind = "a local chain" if await desk.local() else "not a local chain: --stage live is refused"
             findings.append(Finding("stage", True, kind))
     except ArbtuiError as error:
-        findings.append(Finding("node", False, str(error)))
+        findings.append(Finding("node", False, redact(str(error))))
     directory = config.store.directory
     try:
         with StoreLock(directory):
             findings.append(Finding("store", True, f"{directory} is free for an engine"))
     except ArbtuiError as error:
-        findings.append(Finding("store", False, str(error)))
+        findings.append(Finding("store", False, redact(str(error))))
     return findings
 
 
@@ -208,6 +209,7 @@ async def open_engine(
 
     Raises RefusedError, WrongChain, NodeUnreachable, StoreError or LockHeld before anything is written.
     """
+    require_stage(stage, approve, local=True)
     async with open_desk(config) as desk:
         local = await desk.local()
         require_stage(stage, approve, local=local)
@@ -252,7 +254,7 @@ def _engine(
     say: Callable[[str], None],
 ) -> Engine:
     node, chain = desk.node, config.chain
-    bases = tuple(_base(text, desk.tokens) for text in config.search.base_tokens)
+    bases = config.bases()
     decider = Decider(
         node=node,
         chain_id=chain.chain_id,
@@ -299,12 +301,6 @@ def _engine(
         terms_of=lambda ticket_id: _terms(config, ticket_id, stage),
         say=say,
     )
-
-
-def _base(text: str, tokens: dict[Address, Token]) -> Address:
-    if text.startswith("0x"):
-        return parse_address(text, "search.base_tokens")
-    return next(address for address, token in tokens.items() if token.symbol == text)
 
 
 def _run_info(

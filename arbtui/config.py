@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 from platformdirs import user_config_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
 from arbtui.chain.policy import ChainPolicy
 from arbtui.domain import PoolKind, Token
@@ -40,6 +42,10 @@ class TokenEntry(BaseModel):
     def token(self) -> Token:
         return Token(self.address, safe_text(self.symbol, 16), self.decimals)
 
+    def called(self, text: str) -> bool:
+        """Whether `text` names this token: its symbol as the file or as the screen has it, or its address."""
+        return text in (self.symbol, safe_text(self.symbol, 16)) or text.lower() == self.address.lower()
+
 
 class PoolEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,6 +57,11 @@ class PoolEntry(BaseModel):
     token1: AddressField
     fee_ppm: int = Field(ge=0, lt=1_000_000)
     tick_spacing: int | None = Field(default=None, gt=0, le=16_384)
+
+    @field_validator("dex")
+    @classmethod
+    def _safe(cls, value: str) -> str:
+        return safe_text(value)
 
     @model_validator(mode="after")
     def _shape(self) -> Self:
@@ -118,17 +129,29 @@ class Config(BaseSettings):
                 f"{what}: {a} stands there twice"
                 for a in sorted({a for a in addresses if addresses.count(a) > 1})
             ]
-        symbols = {entry.symbol for entry in self.tokens}
-        problems += [
-            f"search.base_tokens: {name!r} is neither a symbol nor an address in [[tokens]]"
-            for name in self.search.base_tokens
-            if name not in symbols and name.lower() not in {a.lower() for a in known}
-        ]
+        for name in self.search.base_tokens:
+            found = [entry.address for entry in self.tokens if entry.called(name)]
+            shown = safe_text(name)
+            if not found:
+                problems.append(
+                    f"search.base_tokens: {shown!r} is neither a symbol nor an address in [[tokens]]"
+                )
+            elif len(found) > 1:
+                problems.append(
+                    f"search.base_tokens: {shown!r} names several tokens; give an address: {', '.join(found)}"
+                )
         if self.chain.wrapped_native not in known:
             problems.append(f"chain.wrapped_native: {self.chain.wrapped_native} is not in [[tokens]]")
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
+
+    def bases(self) -> tuple[Address, ...]:
+        """The base tokens' addresses, in the order of the configuration."""
+        return tuple(
+            next(entry.address for entry in self.tokens if entry.called(name))
+            for name in self.search.base_tokens
+        )
 
     def token_map(self) -> dict[Address, Token]:
         return {entry.address: entry.token() for entry in self.tokens}
@@ -162,7 +185,9 @@ def load_config(given: str | None = None) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as text ({type(error).__name__})") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+        raise ConfigError(f"{path}: not valid TOML: {safe_text(error, 200)}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not valid TOML: nested too deep") from error
     if (
         "store" in values
         and isinstance(values["store"], dict)
@@ -170,15 +195,33 @@ def load_config(given: str | None = None) -> Config:
     ):
         # A relative store belongs beside its configuration, wherever the command is run from.
         values["store"]["directory"] = str(path.resolve().parent / values["store"]["directory"])
+    # Names that pydantic-settings takes for itself would never reach the model's own check.
+    own = tuple(
+        f"{safe_text(key)}: there is no such key" for key in values if key.startswith("_") or key == "self"
+    )
+    if own:
+        raise ConfigError(f"{path}: {'; '.join(own)}", own)
     try:
         return Config(**values)
+    except SettingsError as error:
+        raise ConfigError(f"the environment: {safe_text(_environment(error), 200)}") from error
     except ValidationError as error:
-        problems = tuple(_problem(item) for item in error.errors(include_url=False, include_input=False))
+        problems = tuple(
+            line
+            for item in error.errors(include_url=False, include_input=False)
+            for line in _problem(item).splitlines()
+        )
         raise ConfigError(f"{path}: {'; '.join(problems)}", problems) from error
 
 
+def _environment(error: SettingsError) -> str:
+    field = re.search(r'field "(\w+)"', str(error))
+    name = f"ARBTUI_{field[1].upper()}" if field else "a variable of ARBTUI_"
+    return f'{name} (or one of its parts) must be JSON, such as ["WETH"] for a list'
+
+
 def _problem(item: Any) -> str:
-    where = ".".join(str(part) for part in item["loc"])
+    where = ".".join(safe_text(part) for part in item["loc"])
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(item["loc"][-1]), _known_keys(item["loc"][:-1]), n=1)
@@ -190,10 +233,16 @@ def _problem(item: Any) -> str:
 
 
 def _known_keys(location: tuple[Any, ...]) -> list[str]:
+    """The keys of the model at `location`; a list's items and an optional model are looked through."""
     model: Any = Config
     for part in location:
+        if isinstance(part, int):
+            model = next((a for a in get_args(model) if hasattr(a, "model_fields")), None)
+            continue
         info = getattr(model, "model_fields", {}).get(part)
         if info is None:
             return []
         model = info.annotation
+        if type(None) in get_args(model):
+            model = next((a for a in get_args(model) if hasattr(a, "model_fields")), model)
     return list(getattr(model, "model_fields", {}))

@@ -23,7 +23,7 @@ def safe_text(value: object, limit: int = 32) -> str:
     return out if len(text) <= limit else out[: limit - 1] + "…"
 
 
-_URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<rest>[^\s'\"<>)]+)", re.IGNORECASE)
+_URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<rest>\S+)", re.IGNORECASE)
 
 
 def redact_url(url: str) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 from arbtui.chain.rpc import JsonRpc, data, field, hash32, quantity
 from arbtui.domain import BlockRef, Log, Receipt, Simulated
-from arbtui.errors import MalformedAnswer, NodeError
+from arbtui.errors import MalformedAnswer, NodeError, UsageError
+from arbtui.text import safe_text
 from arbtui.units import Address, Wei, parse_address
 
 
@@ -109,10 +110,14 @@ class Node:
             (result,) = answer[0]["calls"]
         except (TypeError, KeyError, IndexError, ValueError) as error:
             raise MalformedAnswer("eth_simulateV1: not one call of one block") from error
+        if not isinstance(result, dict):
+            raise MalformedAnswer("eth_simulateV1: a call that is no object")
         error_field = result.get("error") or {}
-        message = str(error_field.get("message", ""))
-        revert = error_field.get("data")
         raw_logs = result.get("logs") or []
+        if not isinstance(error_field, dict) or not isinstance(raw_logs, list):
+            raise MalformedAnswer("eth_simulateV1: an error or logs of another type")
+        message = safe_text(error_field.get("message", ""), 200)
+        revert = error_field.get("data")
         return Simulated(
             success=quantity(field(result, "status", "eth_simulateV1"), "eth_simulateV1 status") == 1,
             gas_used=quantity(field(result, "gasUsed", "eth_simulateV1"), "eth_simulateV1 gasUsed"),
@@ -143,13 +148,20 @@ def _log(item: Any, what: str, simulated: bool = False) -> Log:
     if not isinstance(topics, list):
         raise MalformedAnswer(f"{what}: topics are no list")
     return Log(
-        address=parse_address(field(item, "address", what)),
+        address=_address(field(item, "address", what), what),
         topics=tuple(hash32(topic, what) for topic in topics),
         data=data(field(item, "data", what), what),
         block_number=0 if simulated else quantity(field(item, "blockNumber", what), what),
         tx_hash="" if simulated else hash32(field(item, "transactionHash", what), what),
         log_index=0 if simulated else quantity(field(item, "logIndex", what), what),
     )
+
+
+def _address(value: Any, what: str) -> Address:
+    try:
+        return parse_address(value, what)
+    except (UsageError, TypeError) as error:
+        raise MalformedAnswer(f"{what}: {safe_text(value)!r} is not an address") from error
 
 
 def _receipt(item: Any, tx_hash: str) -> Receipt:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from arbtui.domain.fields import AddressField
+from arbtui.text import safe_text
 from arbtui.units import Address
 
 MULTICALL3 = Address("0xcA11bde05977b3631167028862bE2a173976CA11")
@@ -28,9 +31,21 @@ class ChainPolicy(BaseModel):
     poll_interval_s: float = Field(default=0.1, ge=0.01, le=60)
     timeout_s: float = Field(default=5.0, gt=0, le=120)
 
+    @field_validator("name", "native_symbol")
+    @classmethod
+    def _safe(cls, value: str) -> str:
+        return safe_text(value)
+
     @field_validator("rpc_url")
     @classmethod
     def _http(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(("http://", "https://")):
+        url = value.get_secret_value()
+        if not url.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
+        try:
+            host = urlsplit(url).hostname
+        except ValueError:
+            host = None
+        if not host or not url.isprintable():
+            raise ValueError("is no address of a host, such as http://127.0.0.1:8545")
         return value

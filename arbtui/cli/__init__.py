@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
+import os
 import sys
 from typing import Any
 
@@ -64,7 +66,18 @@ def cli(verbose: int) -> None:
 def main(argv: list[str] | None = None) -> Any:
     """Run a command; every error of ours becomes one line and its exit code."""
     try:
-        sys.exit(cli.main(argv, prog_name="arbtui", standalone_mode=False) or 0)
+        code = cli.main(argv, prog_name="arbtui", standalone_mode=False) or 0
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:
+        # The reader has gone away (`| head -1`); what is left in the buffer must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(f"error: the output cannot be written ({error.strerror})", err=True)
+        sys.exit(1)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.Abort:

@@ -9,8 +9,9 @@ from arbtui.bootstrap import open_desk
 from arbtui.cli.common import config_option, emit, json_option, table, text, token_json
 from arbtui.config import load_config
 from arbtui.domain import LoanQuote, Token
-from arbtui.market.state import MarketState
-from arbtui.units import format_amount, parse_amount
+from arbtui.errors import UsageError
+from arbtui.market.state import find_token
+from arbtui.units import UINT256_MAX, format_amount, parse_amount
 
 
 @click.command()
@@ -32,11 +33,12 @@ async def _quote(
     token: str, amount: str, config_file: str | None
 ) -> tuple[dict[str, Any], Token, tuple[LoanQuote, ...]]:
     config = load_config(config_file)
+    # The configured tokens alone, and before a node is asked: a symbol must name one of them.
+    wanted = find_token(config.token_map(), token)
+    units = parse_amount(amount, wanted.decimals)
+    if not 0 < units <= UINT256_MAX:
+        raise UsageError(f"amount: {amount[:40]} {wanted.symbol} is not an amount that can be lent")
     async with open_desk(config) as desk:
-        # The configured tokens alone: a symbol must name one of them.
-        block = await desk.node.block()
-        wanted = MarketState(block, desk.tokens, {}).find_token(token)
-        units = parse_amount(amount, wanted.decimals)
         block, quotes, best = await desk.quotes(units, wanted)
     answer = {
         "token": token_json(wanted),

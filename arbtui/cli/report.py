@@ -8,6 +8,7 @@ import click
 from arbtui.cli.common import config_option, emit, json_option, table
 from arbtui.config import load_config
 from arbtui.domain import NATIVE, Token
+from arbtui.errors import UsageError
 from arbtui.monitor.report import build_report, ledger_rows, parse_since
 from arbtui.store import open_store
 from arbtui.units import format_amount
@@ -26,16 +27,19 @@ def report(
 ) -> int:
     """What was earned, what was missed and why; exact, from receipts."""
     config = load_config(config_file)
-    start = parse_since(since) if since else None
+    start = None if since is None else parse_since(since)
     numeraire = Token(NATIVE, config.chain.native_symbol, 18)
     with open_store(config.store.directory, "live" if family == "live" else "paper") as reader:
         answer = build_report(reader, start, numeraire)
         rows = ledger_rows(reader, start, numeraire) if csv_file else []
     if csv_file:
-        with click.open_file(csv_file, "w", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["time"])
-            writer.writeheader()
-            writer.writerows(rows)
+        try:
+            with click.open_file(csv_file, "w", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["time"])
+                writer.writeheader()
+                writer.writerows(rows)
+        except OSError as error:
+            raise UsageError(f"{csv_file}: cannot be written ({error.strerror})") from error
         click.echo(f"{len(rows)} settlements written to {csv_file}", err=True)
     if as_json:
         emit(answer)

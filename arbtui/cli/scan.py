@@ -53,7 +53,7 @@ async def _node_scan(
     async with open_desk(config) as desk:
         state = await desk.market()
     loaded = time.perf_counter()
-    chosen = [state.find_token(text).address for text in (bases or config.search.base_tokens)]
+    chosen = [state.find_token(text).address for text in bases] or config.bases()
     result = find_opportunities(state, chosen, max_hops, top)
     elapsed = {"load": loaded - began, **result.elapsed, "total": time.perf_counter() - began}
     return scan_json(state, result, elapsed)

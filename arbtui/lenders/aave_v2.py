@@ -23,7 +23,7 @@ class AaveV2:
     id: LenderId = LenderId.AAVE_V2
     protocol: str = "aave"
     version: str = "v2"
-    gas_prior: int = 150_000
+    gas_prior: int = 169_000
 
     def discovery(self, token: Address) -> tuple[Call, ...]:
         data = encode_call("getReserveData(address)", token)

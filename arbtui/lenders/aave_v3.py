@@ -26,7 +26,7 @@ class AaveV3:
     id: LenderId = LenderId.AAVE_V3
     protocol: str = "aave"
     version: str = "v3"
-    gas_prior: int = 157_000
+    gas_prior: int = 144_000
 
     def discovery(self, token: Address) -> tuple[Call, ...]:
         return (Call(self.address, encode_call("getReserveData(address)", token), "Pool.getReserveData"),)

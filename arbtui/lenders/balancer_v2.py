@@ -21,7 +21,7 @@ class BalancerV2:
     id: LenderId = LenderId.BALANCER_V2
     protocol: str = "balancer"
     version: str = "v2"
-    gas_prior: int = 39_000
+    gas_prior: int = 41_000
 
     def discovery(self, token: Address) -> tuple[Call, ...]:  # noqa: ARG002
         return (

@@ -24,7 +24,7 @@ class Maker:
     id: LenderId = LenderId.MAKER
     protocol: str = "maker"
     version: str = "v1"
-    gas_prior: int = 28_000
+    gas_prior: int = 60_000
 
     def discovery(self, token: Address) -> tuple[Call, ...]:  # noqa: ARG002
         return (Call(self.address, encode_call("vat()"), "DssFlash.vat"),)

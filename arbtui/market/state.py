@@ -59,17 +59,7 @@ class MarketState:
             if address in self.tokens or address in self._by_token:
                 return self.token(address)
             raise UsageError(f"token {address} is in none of the {len(self.pools)} pools")
-        found = [token for token in self.tokens.values() if token.symbol == text]
-        if not found:
-            folded = text.casefold()
-            found = [token for token in self.tokens.values() if token.symbol.casefold() == folded]
-        if not found or not text:
-            raise UsageError(f"no token is called {text[:40]!r}; give its address")
-        if len(found) > 1:
-            names = ", ".join(token.address for token in found[:_NAMED_AT_MOST])
-            more = f" and {len(found) - _NAMED_AT_MOST} more" if len(found) > _NAMED_AT_MOST else ""
-            raise UsageError(f"{len(found)} tokens are called {text[:40]!r}; give an address: {names}{more}")
-        return found[0]
+        return find_token(self.tokens, text)
 
     def conversion(self, token: Token, wrapped_native: Token) -> ConversionRate | None:
         """Base units of `token` per wei, at the spot prices of the deepest way over at most two pools.
@@ -115,6 +105,29 @@ class MarketState:
         shared = math.gcd(numerator, denominator)
         pools = tuple(pool.address for pool in way)
         return ConversionRate(token, numerator // shared, denominator // shared, self.block.number, pools)
+
+
+def find_token(tokens: Mapping[Address, Token], text: str) -> Token:
+    """By address in any case, or by symbol (exact, else in any case), among `tokens`.
+
+    Raises UsageError where there is none, or where a symbol names several: then with their addresses.
+    """
+    if text[:2] in ("0x", "0X") and len(text) == 42:
+        address = parse_address(text, "token")
+        if address in tokens:
+            return tokens[address]
+        raise UsageError(f"token {address} is none of the {len(tokens)} known ones")
+    found = [token for token in tokens.values() if token.symbol == text]
+    if not found:
+        folded = text.casefold()
+        found = [token for token in tokens.values() if token.symbol.casefold() == folded]
+    if not found or not text:
+        raise UsageError(f"no token is called {text[:40]!r}; give its address")
+    if len(found) > 1:
+        names = ", ".join(token.address for token in found[:_NAMED_AT_MOST])
+        more = f" and {len(found) - _NAMED_AT_MOST} more" if len(found) > _NAMED_AT_MOST else ""
+        raise UsageError(f"{len(found)} tokens are called {text[:40]!r}; give an address: {names}{more}")
+    return found[0]
 
 
 def _other(pool: Pool, token: Address) -> Address:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from eth_account import Account
@@ -10,6 +11,9 @@ from eth_account.signers.local import LocalAccount
 from arbtui.errors import RefusedError
 from arbtui.execution.ports import SignedTx, UnsignedTx
 from arbtui.units import Address
+
+# py_ecc, which eth_account brings, raises the limit so far that nested JSON overflows the C stack.
+sys.setrecursionlimit(min(sys.getrecursionlimit(), 3_000))
 
 _MNEMONIC = "test test test test test test test test test test test junk"
 _ACCOUNTS = 10

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from arbtui.approval import ApproveMode
 from arbtui.bootstrap import open_desk, open_engine
 from arbtui.cli import main
 from arbtui.config import Config, find_config, load_config
+from arbtui.domain import Stage
 from arbtui.errors import ArbtuiError, ConfigError
 from arbtui.units import parse_address
+
 
 LOW, HIGH, POOL = (str(parse_address(f"0x{tail:0>40}")) for tail in ("aaa", "bbb", "ccc"))
 MISTYPED = "0xF39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
@@ -238,10 +241,10 @@ def test_every_violation_at_once_one_line_each(path: Path, capsys: pytest.Captur
     assert len(lines) == 7
 
 
-def test_what_spans_several_keys_is_one_line_each_too(
-    path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    text = changed(('["WETH"]', '["WETH", "DOGE", "PEPE"]'), (f'wrapped_native = "{LOW}"', f'wrapped_native = "{POOL}"'))
+def test_what_spans_several_keys_is_one_line_each_too(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = changed(
+        ('["WETH"]', '["WETH", "DOGE", "PEPE"]'), (f'wrapped_native = "{LOW}"', f'wrapped_native = "{POOL}"')
+    )
     path.write_text(text, "utf-8")
     lines = told(path, capsys)
     assert len(lines) == 3
@@ -301,7 +304,9 @@ def test_an_address_that_is_not_http(path: Path, url: str) -> None:
     assert "chain.rpc_url: must start with http:// or https://" in str(refused(path, text))
 
 
-@pytest.mark.parametrize("url", ["http://", "http:///v3/key", "https://?key=1", "http://:8545", "http://[::1"])
+@pytest.mark.parametrize(
+    "url", ["http://", "http:///v3/key", "https://?key=1", "http://:8545", "http://[::1"]
+)
 def test_an_address_without_a_host(path: Path, url: str) -> None:
     text = changed((f'"http://127.0.0.1:1/v3/{SECRET}?key={SECRET}"', json.dumps(url)))
     assert "chain.rpc_url: " in str(refused(path, text))
@@ -320,7 +325,9 @@ def test_what_stands_there_twice(path: Path) -> None:
     assert f"pools: {POOL} stands there twice" in str(refused(path, CONFIG + pool))
 
 
-@pytest.mark.parametrize("name", ["_cli_parse_args", "_env_prefix", "_secrets_dir", "_case_sensitive", "self"])
+@pytest.mark.parametrize(
+    "name", ["_cli_parse_args", "_env_prefix", "_secrets_dir", "_case_sensitive", "self"]
+)
 def test_a_key_of_the_library_is_an_unknown_key_too(path: Path, name: str) -> None:
     assert f"{name}: there is no such key" in str(refused(path, f'{name} = "x"\n{CONFIG}'))
 
@@ -344,26 +351,23 @@ def test_a_hostile_symbol_is_made_safe(path: Path) -> None:
     assert len(config.tokens[1].model_copy(update={"symbol": "X" * 64}).token().symbol) == 16
 
 
-async def test_a_base_token_by_a_symbol_that_was_made_safe_or_short(path: Path) -> None:
+def test_a_base_token_by_a_symbol_that_was_made_safe_or_short(path: Path) -> None:
     # What the file says is a symbol of the file; it must not end in a traceback later.
     for symbol in ("WETH\u202e", "W" * 40, "0xWETH"):
         config = read(
             path,
-            changed(('symbol = "WETH"', f"symbol = {json.dumps(symbol)}"), ('["WETH"]', f"[{json.dumps(symbol)}]")),
+            changed(
+                ('symbol = "WETH"', f"symbol = {json.dumps(symbol)}"), ('["WETH"]', f"[{json.dumps(symbol)}]")
+            ),
         )
-        assert bases(config) == [LOW]
-
-
-def bases(config: Config) -> list[str]:
-    from arbtui import bootstrap
-
-    return [bootstrap._base(text, config.token_map()) for text in config.search.base_tokens]
+        assert config.bases() == (LOW,)
 
 
 def test_a_base_symbol_that_names_two_tokens_is_refused_with_both_addresses(path: Path) -> None:
-    with pytest.raises(ArbtuiError, match=rf"{LOW}.*{HIGH}") as caught:
-        bases(read(path, changed(('symbol = "USDC"', 'symbol = "WETH"'))))
-    assert caught.value.exit_code == 2
+    error = refused(path, changed(('symbol = "USDC"', 'symbol = "WETH"')))
+    assert "search.base_tokens: 'WETH' names several tokens" in str(error)
+    assert LOW in str(error)
+    assert HIGH in str(error)
 
 
 def test_a_pools_dex_and_the_chains_names_are_made_safe(path: Path) -> None:
@@ -382,7 +386,13 @@ def test_a_pools_dex_and_the_chains_names_are_made_safe(path: Path) -> None:
 
 def test_the_nodes_key_is_in_no_output(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = read(path, CONFIG)
-    for shown in (repr(config), str(config), repr(config.chain), config.model_dump_json(), str(config.model_dump())):
+    for shown in (
+        repr(config),
+        str(config),
+        repr(config.chain),
+        config.model_dump_json(),
+        str(config.model_dump()),
+    ):
         assert SECRET not in shown
     with pytest.raises(SystemExit) as stop:
         main(["config", "show", "--config", str(path)])
@@ -421,9 +431,6 @@ async def test_the_nodes_key_is_in_no_error(path: Path, url: str) -> None:
 
 
 async def test_nothing_is_written_before_the_node_has_answered(path: Path) -> None:
-    from arbtui.approval import ApproveMode
-    from arbtui.domain import Stage
-
     config = read(path, CONFIG)
     with contextlib.suppress(ArbtuiError):
         async with open_engine(config, Stage.OBSERVE, ApproveMode.NONE, lambda _: None):

@@ -1,0 +1,33 @@
+"""Every benchmark, one after the other: `make bench`, or `python -m tests.bench search`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from tests.bench import gas, search
+
+BENCHES: dict[str, tuple[str, Callable[[], list[str]]]] = {
+    "search": ("scan --snapshot on a generated market", search.lines),
+    "gas": ("gas of the executor by lender and route, on a local chain", lambda: gas.lines(gas.measure())),
+}
+
+
+def main(wanted: list[str]) -> int:
+    unknown = set(wanted) - set(BENCHES)
+    if unknown:
+        sys.stderr.write(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(BENCHES)}\n")
+        return 2
+    for name in wanted or BENCHES:
+        title, run = BENCHES[name]
+        begun = time.perf_counter()
+        table = run()
+        sys.stdout.write("\n".join([f"{name}: {title}", *table]))
+        sys.stdout.write(f"\n{name} took {time.perf_counter() - begun:.1f} s\n\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
