@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -59,7 +60,10 @@ def cumulative_net(review: Review) -> ChartType:
     ]
     start = {"at": points[0]["at"], "total": 0.0, "net": 0.0, "lender": "", "outcome": ""}
     time = alt.X(
-        "at:T", title="time of the receipt, UTC", scale=alt.Scale(type="utc"), axis=_time_axis(review)
+        "at:T",
+        title="time of the receipt, UTC",
+        scale=alt.Scale(type="utc", padding=10),
+        axis=_time_axis(review),
     )
     height = alt.Y("total:Q", title=f"net profit, {coin}", axis=alt.Axis(tickCount=6))
     line = _chart([start, *points]).encode(x=time, y=height)
@@ -67,7 +71,9 @@ def cumulative_net(review: Review) -> ChartType:
     key: dict[str, Any] = {"title": None, "legend": alt.Legend(orient="top", offset=4)}
     dots = (
         _chart(points)
-        .mark_point(filled=True, size=70 if len(points) < 200 else 16, opacity=0.95, stroke="white")
+        .mark_point(
+            filled=True, size=70 if len(points) < 200 else 16, opacity=1, stroke="white", strokeWidth=1
+        )
         .encode(
             x=time,
             y=height,
@@ -227,7 +233,7 @@ def gas_share(review: Review) -> ChartType:
             "amount:Q",
             stack="normalize",
             title="share of gross profit",
-            axis=alt.Axis(format="%", values=[0, 0.2, 0.4, 0.6, 0.8, 1]),
+            axis=alt.Axis(format="%", values=[0, 0.2, 0.4, 0.6, 0.8, 1], grid=False),
             scale=alt.Scale(domain=[0, 1.4]),
         ),
         y=y,
@@ -279,8 +285,8 @@ def funnel(review: Review) -> ChartType:
     x = alt.X(
         "count:Q",
         title="tickets",
-        axis=alt.Axis(tickMinStep=1, format="d", tickCount=6),
-        scale=alt.Scale(domain=[0, counts.tickets * 1.15], nice=False),
+        axis=_count_axis(counts.tickets),
+        scale=alt.Scale(domain=[0, counts.tickets * 1.25], nice=False),
     )
     bars = base.mark_bar(size=24, color=BLUE, cornerRadiusEnd=2).encode(x=x, y=y)
     text = base.mark_text(align="left", dx=6, fontSize=12, color=INK).encode(x=x, y=y, text="label:N")
@@ -317,7 +323,7 @@ def decisions(review: Review) -> ChartType:
     x = alt.X(
         "count:Q",
         title="decisions",
-        axis=alt.Axis(tickMinStep=1, format="d", tickCount=6),
+        axis=_count_axis(max(row["count"] for row in rows)),
         scale=alt.Scale(domain=[0, max(row["count"] for row in rows) * 1.6], nice=False),
     )
     base = _chart(rows)
@@ -340,13 +346,14 @@ def decisions(review: Review) -> ChartType:
     )
 
 
-def execution_times(review: Review, bins: int = 24) -> ChartType:
+def execution_times(review: Review) -> ChartType:
     """How long it took from the decision to the receipt."""
     title = "From decision to receipt"
     values = review.seconds
     if not values:
         return nothing(title, "no execution has a receipt in this window")
     low, high = values[0], values[-1]
+    bins = min(30, max(5, round(2 * math.sqrt(len(values)))))
     step = _nice_step((high - low) / bins if high > low else max(high, 1.0) / bins)
     first = int(low // step)
     counts: dict[int, int] = {}
@@ -367,7 +374,7 @@ def execution_times(review: Review, bins: int = 24) -> ChartType:
             y=alt.Y(
                 "count:Q",
                 title="executions",
-                axis=alt.Axis(tickMinStep=1, format="d", tickCount=5),
+                axis=_count_axis(most, grid=True),
                 scale=alt.Scale(domain=[0, most * 1.15], nice=False),
             ),
         )
@@ -428,7 +435,7 @@ def _profit(
     x = alt.X(
         "net:Q",
         title=f"net profit, {coin}",
-        axis=alt.Axis(tickCount=6),
+        axis=alt.Axis(tickCount=6, grid=False),
         scale=alt.Scale(domain=[low, high + 0.75 * (high - low)], nice=False),
     )
     base = _chart(rows)
@@ -475,6 +482,11 @@ def _time_axis(review: Review) -> alt.Axis:
     steps = ((600, "%H:%M:%S"), (86_400, "%H:%M"), (10 * 86_400, "%d %b %H:%M"))
     form = next((form for limit, form in steps if span < limit), "%d %b %Y")
     return alt.Axis(tickCount=6, labelOverlap=True, format=form)
+
+
+def _count_axis(most: int, grid: bool = False) -> alt.Axis:
+    step = max(1, int(_nice_step(most / 5)))
+    return alt.Axis(values=list(range(0, most + 1, step)), format=",d", grid=grid)
 
 
 def _names_axis() -> alt.Axis:

@@ -92,7 +92,7 @@ def tokens(review: Review) -> str:
         (
             escape(flow.token.symbol),
             *(
-                format_amount(value, flow.token.decimals)
+                format_amount(value, flow.token.decimals) if value else "0"
                 for value in (flow.gross, -flow.loan_fee, -flow.gas, flow.net)
             ),
         )
@@ -111,9 +111,10 @@ def groups(review: Review, found: Sequence[Group], what: str) -> str:
             escape(safe_text(group.label, 90)),
             f"{group.performance.executions:,}",
             "n/a" if group.performance.success_rate is None else f"{group.performance.success_rate:.0%}",
-            format_amount(group.net, 18, 9),
-            format_amount(group.loan_fee_wei, 18, 9),
-            format_amount(group.performance.gas_spent, 18, 9),
+            *(
+                format_amount(wei, 18, 9) if wei else "0"
+                for wei in (group.net, group.loan_fee_wei, group.performance.gas_spent)
+            ),
         )
         for group in found
     ]
@@ -132,7 +133,7 @@ def _missed(review: Review, coin: str) -> str:
 
 
 def _coin(wei: int, coin: str) -> str:
-    return f"{format_amount(wei, 18, 9)} {escape(coin)}"
+    return f"{format_amount(wei, 18, 9) if wei else 0} {escape(coin)}"
 
 
 def _counts(counts: object) -> str:

@@ -20,7 +20,6 @@ from arbtui.store import StoreLock, open_store
 from arbtui.units import parse_address
 from tests.chain import Hand, in_hand, running_chain
 
-
 pytestmark = pytest.mark.chain
 
 HEX_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")

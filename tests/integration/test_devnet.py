@@ -212,7 +212,7 @@ async def test_what_is_listed_where(chain: Devnet, rpc: JsonRpc) -> None:
         "DAI": set(),
     }
     weth = await ask(rpc, book.token("WETH").address, "balanceOf(address)", ["uint256"], vault)
-    assert weth == 25 * 10**18
+    assert weth == 10 * 10**18
 
 
 async def test_every_pool_stands_at_the_reference_and_is_deep(chain: Devnet, rpc: JsonRpc) -> None:

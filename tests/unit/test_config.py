@@ -17,7 +17,6 @@ from arbtui.domain import Stage
 from arbtui.errors import ArbtuiError, ConfigError
 from arbtui.units import parse_address
 
-
 LOW, HIGH, POOL = (str(parse_address(f"0x{tail:0>40}")) for tail in ("aaa", "bbb", "ccc"))
 MISTYPED = "0xF39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 SECRET = "k3y-that-nobody-may-see"

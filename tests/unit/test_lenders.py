@@ -188,9 +188,10 @@ async def test_gas_decides_between_two_that_ask_no_fee() -> None:
     made, reads = manager(VAULT_ANSWERS | MAKER_ANSWERS, (VAULT, Maker(POOL_B)))
     best = await made.find_optimal_flash_loan(1_000, USDC)
     assert best is not None
-    assert best.lender is LenderId.MAKER
-    # 28,000 gas at 20 gwei, 2,500 base units of USDC for 1e12 wei.
-    assert best.total_cost == 28_000 * 20 * GWEI * 2_500 // 10**12
+    assert best.lender is LenderId.BALANCER_V2
+    # At 20 gwei, 2,500 base units of USDC for 1e12 wei.
+    assert best.total_cost == VAULT.gas_prior * 20 * GWEI * 2_500 // 10**12
+    assert Maker(POOL_B).gas_prior > Maker(POOL_B, stand_in=True).gas_prior > VAULT.gas_prior
     assert best.gas_overhead_source == "prior"
     await made.find_optimal_flash_loan(1_000, USDC)
     assert len(reads) == 3, "addresses that never change are asked once"
