@@ -189,6 +189,9 @@ async def diagnose(config: Config) -> list[Finding]:
     except ArbtuiError as error:
         findings.append(Finding("node", False, redact(str(error))))
     directory = config.store.directory
+    if not directory.exists():
+        findings.append(Finding("store", True, f"{directory} is not there yet; the first run makes it"))
+        return findings
     try:
         with StoreLock(directory):
             findings.append(Finding("store", True, f"{directory} is free for an engine"))

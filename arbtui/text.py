@@ -23,17 +23,18 @@ def safe_text(value: object, limit: int = 32) -> str:
     return out if len(text) <= limit else out[: limit - 1] + "…"
 
 
-_URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<rest>\S+)", re.IGNORECASE)
+_URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<rest>\S*[^\s:,;.])", re.IGNORECASE)
 
 
 def redact_url(url: str) -> str:
     """Scheme, host and port only: keys sit in the user part, the path and the query."""
-    match = _URL.match(url)
-    if not match:
+    scheme, _, rest = url.partition("://")
+    # Whatever a key is made of: nothing but what stands after the last @ and before the first / ? # is shown.
+    head = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    authority = head.rpartition("@")[2]
+    if not re.fullmatch(r"[\w.:\[\]-]+", authority):
         return "<address hidden>"
-    authority = re.split(r"[/?#]", match["rest"], maxsplit=1)[0].rpartition("@")[2]
-    rest = match["rest"].partition(authority)[2]
-    return f"{match['scheme']}{authority}" + ("/…" if rest.strip("/") else "")
+    return f"{scheme}://{authority}" + ("/…" if rest[len(head) :].strip("/") else "")
 
 
 def redact(text: str) -> str:

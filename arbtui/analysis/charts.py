@@ -10,7 +10,7 @@ import altair as alt
 from altair.typing import ChartType
 
 from arbtui.analysis.frames import whole
-from arbtui.analysis.review import Group, Review, pretty
+from arbtui.analysis.review import Group, Point, Review, pretty
 from arbtui.domain import DecisionKind, LenderId
 from arbtui.monitor.performance import quantile
 from arbtui.text import safe_text
@@ -28,8 +28,12 @@ LENDER_COLOURS = {
     LenderId.OWN.value: SKY,
 }
 WIDTH = 720
+#: Axis and names included, so that one picture stands as wide as the next.
+FULL_WIDTH = 800
 MAX_POINTS = 1_500
 MAX_PATHS = 12
+
+_FIT = alt.AutoSizeParams(type="fit-x", contains="padding")
 
 _DECISION_WORDS = {
     DecisionKind.APPROVED_BY_HAND: "approved by hand",
@@ -125,7 +129,9 @@ def cumulative_net(review: Review) -> ChartType:
         )
         .properties(width=WIDTH, height=120, title=_title("Day by day", ""))
     )
-    return _styled(alt.vconcat(curve, bars, spacing=24).resolve_scale(color="independent"))
+    return _styled(
+        alt.vconcat(curve, bars, spacing=24).resolve_scale(color="independent", shape="independent")
+    )
 
 
 def waterfall(review: Review) -> ChartType:
@@ -170,7 +176,8 @@ def waterfall(review: Review) -> ChartType:
     )
     return _styled(
         alt.layer(bars, _zero(), text).properties(
-            width=WIDTH,
+            width=FULL_WIDTH,
+            autosize=_FIT,
             height=260,
             title=_title(
                 title,
@@ -252,7 +259,7 @@ def gas_share(review: Review) -> ChartType:
         told = f"gas took {total:.1%} of what was left after loan fees; {told}"
     return _styled(
         alt.layer(bars, text.transform_filter("datum.order == 0")).properties(
-            width=WIDTH, height=_rows_high(len(groups)), title=_title(title, told)
+            width=FULL_WIDTH, autosize=_FIT, height=_rows_high(len(groups)), title=_title(title, told)
         )
     )
 
@@ -292,7 +299,7 @@ def funnel(review: Review) -> ChartType:
     text = base.mark_text(align="left", dx=6, fontSize=12, color=INK).encode(x=x, y=y, text="label:N")
     return _styled(
         alt.layer(bars, text).properties(
-            width=WIDTH, height=_rows_high(len(rows)), title=_title(title, _seen(review))
+            width=FULL_WIDTH, autosize=_FIT, height=_rows_high(len(rows)), title=_title(title, _seen(review))
         )
     )
 
@@ -337,7 +344,8 @@ def decisions(review: Review) -> ChartType:
     text = base.mark_text(align="left", dx=6, fontSize=12, color=INK).encode(x=x, y=y, text="label:N")
     return _styled(
         alt.layer(bars, text).properties(
-            width=WIDTH,
+            width=FULL_WIDTH,
+            autosize=_FIT,
             height=_rows_high(len(rows)),
             title=_title(
                 title, "what was not earned is an upper bound: what the tickets' own simulations promised"
@@ -368,7 +376,12 @@ def execution_times(review: Review) -> ChartType:
         _chart(rows)
         .mark_bar(color=SKY, stroke="white")
         .encode(
-            x=alt.X("from:Q", title="seconds", scale=alt.Scale(zero=False, nice=False, padding=8)),
+            x=alt.X(
+                "from:Q",
+                title="seconds",
+                axis=alt.Axis(tickCount=10, grid=False),
+                scale=alt.Scale(zero=False, nice=False, padding=8),
+            ),
             x2="to:Q",
             y2=alt.Y2Datum(0),
             y=alt.Y(
@@ -391,7 +404,8 @@ def execution_times(review: Review) -> ChartType:
     )
     return _styled(
         alt.layer(bars, rules).properties(
-            width=WIDTH,
+            width=FULL_WIDTH,
+            autosize=_FIT,
             height=200,
             title=_title(
                 title,
@@ -408,7 +422,7 @@ def nothing(title: str, why: str, subtitle: str = "") -> ChartType:
         _chart([{"text": f"nothing yet: {why}"}])
         .mark_text(fontSize=14, color=GREY, fontStyle="italic")
         .encode(text="text:N")
-        .properties(width=WIDTH, height=70, title=_title(title, subtitle))
+        .properties(width=FULL_WIDTH, autosize=_FIT, height=70, title=_title(title, subtitle))
     )
 
 
@@ -429,6 +443,7 @@ def _profit(
         }
         for group in groups
     ]
+    headroom = 0.6 if max(len(row["name"]) for row in rows) < 30 else 1.2
     high = max(0.0, *(row["net"] for row in rows))
     low = min(0.0, *(row["net"] for row in rows))
     y = alt.Y("name:N", sort=[row["name"] for row in rows], title=None, axis=_names_axis())
@@ -436,14 +451,15 @@ def _profit(
         "net:Q",
         title=f"net profit, {coin}",
         axis=alt.Axis(tickCount=6, grid=False),
-        scale=alt.Scale(domain=[low, high + 0.75 * (high - low)], nice=False),
+        scale=alt.Scale(domain=[low, high + headroom * (high - low)], nice=False),
     )
     base = _chart(rows)
     bars = base.mark_bar(size=20, cornerRadiusEnd=2).encode(x=x, y=y, color=alt.Color("colour:N", scale=None))
     text = base.mark_text(align="left", dx=6, fontSize=12, color=INK).encode(x="edge:Q", y=y, text="label:N")
     return _styled(
         alt.layer(bars, text).properties(
-            width=WIDTH if len(max((row["name"] for row in rows), key=len)) < 30 else WIDTH - 160,
+            width=FULL_WIDTH,
+            autosize=_FIT,
             height=_rows_high(len(rows)),
             title=_title(title, told),
         )
@@ -481,7 +497,7 @@ def _time_axis(review: Review) -> alt.Axis:
     span = (review.curve[-1].at - review.curve[0].at).total_seconds()
     steps = ((600, "%H:%M:%S"), (86_400, "%H:%M"), (10 * 86_400, "%d %b %H:%M"))
     form = next((form for limit, form in steps if span < limit), "%d %b %Y")
-    return alt.Axis(tickCount=6, labelOverlap=True, format=form)
+    return alt.Axis(tickCount=5, labelOverlap=True, format=form)
 
 
 def _count_axis(most: int, grid: bool = False) -> alt.Axis:
@@ -535,12 +551,12 @@ def _outcome(net: int) -> str:
     return "lost" if net < 0 else "came to nothing"
 
 
-def _thinned(curve: Sequence[Any]) -> list[Any]:
+def _thinned(curve: Sequence[Point]) -> list[Point]:
     """At most about MAX_POINTS of the curve's points: of each stretch its lowest, its highest and its last."""
     if len(curve) <= MAX_POINTS:
         return list(curve)
     size = -(-len(curve) * 3 // MAX_POINTS)
-    kept: list[Any] = []
+    kept: list[Point] = []
     for start in range(0, len(curve), size):
         part = curve[start : start + size]
         chosen = {part.index(min(part, key=lambda p: p.total)), part.index(max(part, key=lambda p: p.total))}

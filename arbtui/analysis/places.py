@@ -14,12 +14,12 @@ FILE_NAME = "arbtui.toml"
 
 
 def find_store(given: str | Path = "", start: Path | None = None) -> Path:
-    """The store directory: `given`, else `$ARBTUI_STORE`, else `store.directory` of the configuration.
+    """The store directory: `given`, else `$ARBTUI_STORE__DIRECTORY`, else `store.directory` of the configuration.
 
     The configuration is `$ARBTUI_CONFIG`, else `arbtui.toml` in `start` (here) or the folder above it, else the user's.
     Raises UsageError naming where it was looked for.
     """
-    named = str(given) or os.environ.get("ARBTUI_STORE") or os.environ.get("ARBTUI_STORE__DIRECTORY")
+    named = str(given) or os.environ.get("ARBTUI_STORE__DIRECTORY")
     if named:
         return Path(named).expanduser()
     here = (start or Path.cwd()).resolve()
@@ -30,7 +30,7 @@ def find_store(given: str | Path = "", start: Path | None = None) -> Path:
         if file.is_file():
             return _directory(file)
     raise UsageError(
-        f"no store: $ARBTUI_STORE is not set and there is no {', '.join(map(str, candidates))}; "
+        f"no store: $ARBTUI_STORE__DIRECTORY is not set and there is no {', '.join(map(str, candidates))}; "
         "put the store's directory into the notebook's parameter STORE"
     )
 

@@ -15,9 +15,7 @@ from typing import Any
 from arbtui.domain import NATIVE, DecisionKind, Token
 from arbtui.errors import StoreError, UsageError
 from arbtui.monitor.performance import ExecutionFacts, Performance, fold
-from arbtui.monitor.report import ETH, build_report
-from arbtui.monitor.report import _executions as execution_rows
-from arbtui.monitor.report import _facts as facts_of
+from arbtui.monitor.report import ETH, build_report, execution_rows, facts_of
 from arbtui.store.driver import utc_now
 from arbtui.store.queries import Row, StoreReader
 from arbtui.text import safe_text

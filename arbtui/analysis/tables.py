@@ -10,7 +10,7 @@ from arbtui.analysis.review import Group, Review, pretty
 from arbtui.text import safe_text
 from arbtui.units import format_amount
 
-_CELL = "padding:3px 14px 3px 0;border:none;text-align:{};vertical-align:top"
+_CELL = "padding:3px 14px 3px 0;border:none;text-align:{};vertical-align:top;white-space:nowrap"
 _NUMBERS = ";font-variant-numeric:tabular-nums"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import logging
@@ -76,14 +77,15 @@ def main(argv: list[str] | None = None) -> Any:
     except OSError as error:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        click.echo(f"error: the output cannot be written ({error.strerror})", err=True)
-        sys.exit(1)
+        what = error.filename or "the output"
+        click.echo(f"error: {what} cannot be read or written ({error.strerror})", err=True)
+        sys.exit(3)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.Abort:
         click.echo("interrupted", err=True)
         sys.exit(130)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:

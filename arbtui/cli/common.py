@@ -31,7 +31,10 @@ def text(value: object) -> str | None:
 
 
 def table(columns: list[str], rows: list[list[object]], right: tuple[int, ...] = ()) -> None:
-    """A plain table; cells are drawn as they are, never as markup."""
+    """A plain table; cells are drawn as they are, never as markup. Without rows it says so."""
+    if not rows:
+        click.echo("none yet")
+        return
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         shown.add_column(column, justify="right" if index in right else "left", overflow="fold")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -35,28 +36,33 @@ async def run_headless(
     def halt() -> None:
         if stop.is_set() and current is not None:
             current.cancel()
-        if not stop.is_set():
-            click.echo(
-                "stopping: no new tickets; what is in flight may end (again to stop at once)", err=True
-            )
-        stop.set()
+        elif not stop.is_set():
+            stop.set()
+            _say("stopping: no new tickets; what is in flight may end (again to stop at once)")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # A closed terminal ends a run as gently as the others do, unless it was told not to care (nohup).
+    stopping = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        stopping.append(signal.SIGHUP)
+    for number in stopping:
         loop.add_signal_handler(number, halt)
     try:
-        async with open_engine(
-            config, stage, approve, lambda line: click.echo(line, err=True), seed
-        ) as engine:
-            click.echo(
+        async with open_engine(config, stage, approve, _say, seed) as engine:
+            _say(
                 f"{config.chain.name}: stage {stage}, approve {approve}, "
-                f"{len(config.pools)} pools, store {config.store.directory}",
-                err=True,
+                f"{len(config.pools)} pools, store {config.store.directory}"
             )
             await engine.run(seconds, stop, enough)
             return engine.tally
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stopping:
             loop.remove_signal_handler(number)
+
+
+def _say(line: str) -> None:
+    # A closed terminal or a reader that went away must not end an engine with a transaction in flight.
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
 
 
 def report_of(config: Config, stage: Stage, since: str | None = None) -> dict[str, Any]:

@@ -346,7 +346,7 @@ class Decider:
                 "cheapest_lender",
                 dearer,
                 0,
-                opportunity.token.symbol,
+                f"base units of {opportunity.token.symbol}",
                 f"against {best.lender}" if best else "",
             ),
             CheckResult.at_most(

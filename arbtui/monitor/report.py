@@ -55,9 +55,9 @@ def build_report(
 
 
 def _report(reader: StoreReader, since: str | None, numeraire: Token, now: str) -> dict[str, Any]:
-    rows = _executions(reader, since)
+    rows = execution_rows(reader, since)
     settlements = reader.settlements(since)
-    facts = [(row, _facts(row)) for row in rows]
+    facts = [(row, facts_of(row)) for row in rows]
     total = fold(fact for _, fact in facts)
     decisions = _decisions(reader, since)
     runs = reader.runs()
@@ -141,7 +141,7 @@ def ledger_rows(
     return lines
 
 
-def _executions(reader: StoreReader, since: str | None) -> list[Row]:
+def execution_rows(reader: StoreReader, since: str | None) -> list[Row]:
     return reader.query(
         "SELECT v.*, EXISTS (SELECT 1 FROM attempt AS a WHERE a.execution_id = v.id"
         " AND a.delivery = 'delivered') AS delivered"
@@ -150,7 +150,7 @@ def _executions(reader: StoreReader, since: str | None) -> list[Row]:
     )
 
 
-def _facts(row: Row) -> ExecutionFacts:
+def facts_of(row: Row) -> ExecutionFacts:
     landed = row["status"] in _LANDED
     return ExecutionFacts(
         # What a node answered ambiguously, or never, and was mined all the same, was delivered.

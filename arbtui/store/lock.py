@@ -85,6 +85,7 @@ class WalletLock(FileLock):
     def __init__(
         self, chain_id: int, wallet: Address, *, scope: str = "", directory: Path | None = None
     ) -> None:
-        where = directory or platformdirs.user_state_path("arbtui") / "locks"
+        root = os.environ.get("ARBTUI_STATE")
+        where = directory or (Path(root) if root else platformdirs.user_state_path("arbtui")) / "locks"
         name = "-".join(part for part in ("wallet", str(chain_id), wallet.lower(), scope) if part)
         super().__init__(where / f"{name}.lock", "stop it or choose another wallet")

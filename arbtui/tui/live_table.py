@@ -125,9 +125,9 @@ class LiveTable(ScrollView, can_focus=True):
             return self.table
 
     def __init__(
-        self, columns: Sequence[Column], sort: tuple[str, bool], *, empty: str = "", id: str | None = None
+        self, columns: Sequence[Column], sort: tuple[str, bool], *, empty: str = "", css_id: str | None = None
     ) -> None:
-        super().__init__(id=id)
+        super().__init__(id=css_id)
         self.columns = tuple(columns)
         #: Column and whether the greatest comes first.
         self.sort: tuple[str, bool] = sort

@@ -144,7 +144,7 @@ def wrap(text: str, width: int) -> list[str]:
         while cell_len(word) > width:
             head = set_cell_size(word, width).rstrip()
             lines.append(head)
-            word = word[len(head) :]  # noqa: PLW2901
+            word = word[len(head) :]
         line = word
     return [*lines, line]
 

@@ -36,9 +36,13 @@ class Page:
         self._lines: list[Content] = []
 
     def line(self, *parts: str | tuple[str, Tone]) -> None:
-        told = [(self.look.text(p), "") if isinstance(p, str) else (self.look.text(p[0]), p[1]) for p in parts]
+        told = [
+            (self.look.text(p), "") if isinstance(p, str) else (self.look.text(p[0]), p[1]) for p in parts
+        ]
         line = paint(*told)  # type: ignore[arg-type]
-        self._lines.append(line.truncate(self.width, ellipsis=True) if line.cell_length > self.width else line)
+        self._lines.append(
+            line.truncate(self.width, ellipsis=True) if line.cell_length > self.width else line
+        )
 
     def blank(self) -> None:
         if self._lines and self._lines[-1].plain:
@@ -56,7 +60,9 @@ class Page:
         room = self.width - label_width - 1
         first, *rest = wrap(value, room) if cell_len(value) > room else [value]
         together = bool(note) and not rest and cell_len(first) + cell_len(note) + 2 <= room
-        self.line((fit(label, label_width) + " ", "dim"), (first, tone), (f"  {note}" if together else "", "dim"))
+        self.line(
+            (fit(label, label_width) + " ", "dim"), (first, tone), (f"  {note}" if together else "", "dim")
+        )
         for line in rest:
             self.line(" " * (label_width + 1), (line, tone))
         if note and not together:
@@ -72,7 +78,7 @@ class Page:
         if note and used + 2 + cell_len(note) <= self.width:
             parts.append((f"  {note}", "dim"))
             note = ""
-        self.line(*parts)  # type: ignore[arg-type]
+        self.line(*parts)
         if note:
             self.text(note, indent=label_width + 1, tone="dim")
 
@@ -92,7 +98,9 @@ def ticket_page(page: Page, detail: Row, now: Row | None, *, left: str = "") -> 
         identity = f"ticket {detail['digest'][:10]} of block {detail['block']:,}"
         page.line((identity, "dim"), (f"  {left}", "warn"))
     else:
-        page.line((f"block {detail['block']:,}  ", "dim"), ("dropped: ", "warn"), detail["reason"].replace("_", " "))
+        page.line(
+            (f"block {detail['block']:,}  ", "dim"), ("dropped: ", "warn"), detail["reason"].replace("_", " ")
+        )
     _waterfall(page, detail, now)
     _path(page, detail)
     _lenders(page, detail)
@@ -135,7 +143,9 @@ def _waterfall(page: Page, detail: Row, now: Row | None) -> None:
         if net is None:
             page.pair("net", "cannot be computed", "dim")
         else:
-            page.money("net", look.signed(int(net)), look.native, "good" if int(net) > 0 else "bad", "would earn")
+            page.money(
+                "net", look.signed(int(net)), look.native, "good" if int(net) > 0 else "bad", "would earn"
+            )
         return
     fee = loan_fee(detail)
     if fee is not None:
@@ -146,7 +156,11 @@ def _waterfall(page: Page, detail: Row, now: Row | None) -> None:
     if now is not None and now.get("now_net_wei") is not None:
         fresh = int(now["now_net_wei"])
         page.money(
-            "net now", look.signed(fresh), look.native, "good" if fresh > 0 else "bad", f"at #{now['now_block']}"
+            "net now",
+            look.signed(fresh),
+            look.native,
+            "good" if fresh > 0 else "bad",
+            f"at #{now['now_block']}",
         )
 
 
@@ -177,7 +191,9 @@ def _lenders(page: Page, detail: Row) -> None:
     heads = ("fee", "available", "gas", "all-in")
     page.line(("  " + fit("lender", name), "dim"), *((" " + fit(head, size, True), "dim") for head in heads))
     for quote in quotes:
-        mark: tuple[str, Tone] = ("● ", "good") if quote["chosen"] else ("  ", "") if quote["usable"] else ("× ", "dim")
+        mark: tuple[str, Tone] = (
+            ("● ", "good") if quote["chosen"] else ("  ", "") if quote["usable"] else ("× ", "dim")
+        )
         cells = [
             _figure(quote[key], decimals, size) for key in ("fee", "available", "gas_cost", "total_cost")
         ]
@@ -229,7 +245,9 @@ def _bounds(page: Page, detail: Row) -> None:
     look, token = page.look, detail["token"]
     decimals, symbol = token["decimals"], token["symbol"]
     page.title("bounds", "enforced by the contract")
-    page.money("worst case", look.signed(-int(detail["worst_cost"])), look.native, "bad", "loss if it reverts")
+    page.money(
+        "worst case", look.signed(-int(detail["worst_cost"])), look.native, "bad", "loss if it reverts"
+    )
     page.money("floor", look.signed(int(detail["min_profit"]), decimals), symbol, "", "else it reverts")
     page.pair("last block", f"{detail['last_block']:,}", "", "later it reverts")
     chosen = next((quote for quote in detail["quotes"] if quote["chosen"]), None)
@@ -256,7 +274,9 @@ def _rate(detail: Row) -> str:
     per_coin = 10**18 * numerator // denominator
     pools = " ".join(short(pool) for pool in detail["rate_pools"])
     figure_ = significant(per_coin, detail["token"]["decimals"])
-    return f"{figure_} {detail['token']['symbol']} a coin, block {detail['rate_block']:,}, {pools}".rstrip(", ")
+    return f"{figure_} {detail['token']['symbol']} a coin, block {detail['rate_block']:,}, {pools}".rstrip(
+        ", "
+    )
 
 
 def _checks(page: Page, checks: Iterable[Row], decimals: int) -> None:
@@ -270,7 +290,8 @@ def _checks(page: Page, checks: Iterable[Row], decimals: int) -> None:
     for check in checks:
         mark: tuple[str, Tone] = ("✓ ", "good") if check["passed"] else ("✗ ", "bad")
         observed, limit, margin = (
-            figure(int(check[key]), check["unit"], page.look, decimals) for key in ("observed", "limit", "margin")
+            figure(int(check[key]), check["unit"], page.look, decimals)
+            for key in ("observed", "limit", "margin")
         )
         word = "margin" if check["passed"] else "short by"
         spare = margin if check["passed"] else margin.lstrip("-")
@@ -333,7 +354,9 @@ def execution_page(page: Page, detail: Row) -> None:
         _settlement(page, settled)
     for incident in detail["incidents"]:
         page.blank()
-        page.line(("! ", "bad"), (f"{clock_of(incident['at'])} {incident['kind']} {incident['error_class']}", "bad"))
+        page.line(
+            ("! ", "bad"), (f"{clock_of(incident['at'])} {incident['kind']} {incident['error_class']}", "bad")
+        )
         page.text(incident["detail"], indent=2, tone="dim")
     if trade:
         _path(page, trade)
@@ -363,7 +386,9 @@ def _attempts(page: Page, attempts: Iterable[Row]) -> None:
         page.line(("nothing was signed", "dim"))
     for attempt in attempts:
         delivery = attempt["delivery"].replace("_", " ")
-        tone: Tone = "good" if delivery == "delivered" else "warn" if delivery in ("ambiguous", "unsent") else "bad"
+        tone: Tone = (
+            "good" if delivery == "delivered" else "warn" if delivery in ("ambiguous", "unsent") else "bad"
+        )
         page.line(
             (f"{attempt['number']} {attempt['kind']} ", "strong"),
             (f"nonce {attempt['nonce']}  ", "dim"),
@@ -376,7 +401,9 @@ def _attempts(page: Page, attempts: Iterable[Row]) -> None:
             gwei(int(attempt["max_priority_fee_per_gas"])),
             (" gwei", "dim"),
         )
-        page.line(("  " + (attempt["tx_hash"] if page.width >= 70 else short(attempt["tx_hash"], 20, 12)), "dim"))
+        page.line(
+            ("  " + (attempt["tx_hash"] if page.width >= 70 else short(attempt["tx_hash"], 20, 12)), "dim")
+        )
         if attempt["error"]:
             page.text(attempt["error"], indent=2, tone="bad")
 

@@ -101,7 +101,7 @@ def check_loan(candidate: Candidate, policy: ValidationPolicy) -> CheckResult:  
 
 def check_gas_cost(candidate: Candidate, policy: ValidationPolicy) -> CheckResult:
     """Gas must fit into what the loan fee and the least net profit leave of the gross profit."""
-    unit = candidate.opportunity.token.symbol
+    unit = f"base units of {candidate.opportunity.token.symbol}"
     if candidate.rate is None:
         return CheckResult(
             "gas_cost", False, 0, 0, -1, unit, "no pool path from the native coin to price gas in"
@@ -124,7 +124,7 @@ def check_freshness(candidate: Candidate, policy: ValidationPolicy) -> CheckResu
 
 def check_simulation(candidate: Candidate, policy: ValidationPolicy) -> CheckResult:  # noqa: ARG001
     """The executor contract, run on the newest state, must bring the floor at least."""
-    unit = candidate.opportunity.token.symbol
+    unit = f"base units of {candidate.opportunity.token.symbol}"
     floor = candidate.floor or 0
     if candidate.simulated_profit is None:
         reason = candidate.simulation_error or "not simulated"

@@ -73,7 +73,7 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Execute:
         notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
         if then:
             notebook.cells.append(nbformat.v4.new_code_cell(then, id="then"))
-        monkeypatch.setenv("ARBTUI_STORE", str(store))
+        monkeypatch.setenv("ARBTUI_STORE__DIRECTORY", str(store))
         # Sockets of the file system, whose names must be short, instead of ports that others may take.
         with tempfile.TemporaryDirectory(prefix="nb") as sockets:
             config = Config(ConnectionFileMixin={"transport": "ipc", "ip": f"{sockets}/k"})

@@ -287,7 +287,7 @@ def test_a_dead_node(arbtui: Arbtui, tmp_path: Path, command: tuple[str, ...]) -
     config = write_config(tmp_path / "c.toml", f"http://127.0.0.1:{port}")
     ended = arbtui(*command, "--config", config)
     assert ended.code == 3
-    assert ended.line().startswith(f"http://127.0.0.1:{port}/…")
+    assert ended.line().startswith(f"http://127.0.0.1:{port}/…: ")
     assert "no node is listening there; start it or correct chain.rpc_url" in ended.line()
     assert not (tmp_path / "store").exists()
 
@@ -382,7 +382,9 @@ def test_a_node_that_refuses(
     arbtui: Arbtui, tmp_path: Path, node: FakeNode, command: tuple[str, ...]
 ) -> None:
     def refuse(_: Any) -> Any:
-        raise Fault(-32000, "project ID\nis\x1b[2J rate limited: see https://x.example/key/secret-key")
+        raise Fault(
+            -32000, "project ID\nis\x1b[2J rate limited: see https://x.example/key/secret-key, http:///x"
+        )
 
     node.answers["eth_chainId"] = refuse
     ended = arbtui(*command, "--config", write_config(tmp_path / "c.toml", node.url))

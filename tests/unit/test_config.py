@@ -414,6 +414,8 @@ def test_the_nodes_key_is_in_no_output(path: Path, capsys: pytest.CaptureFixture
         f"http://127.0.0.1:1/it's)/{SECRET}",
         f"http://user:{SECRET})'x@127.0.0.1:1/",
         f"http://127.0.0.1:1/\t{SECRET}",
+        f"http://user:pass {SECRET}@127.0.0.1:1/",
+        f"http://user:{SECRET} word@127.0.0.1:1/",
     ],
 )
 async def test_the_nodes_key_is_in_no_error(path: Path, url: str) -> None:

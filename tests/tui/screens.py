@@ -1,0 +1,44 @@
+"""What stands on a desk's screen, as text; and waiting until it stands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from textual.pilot import Pilot
+
+from arbtui.tui import DeskExit
+
+
+def grid(pilot: Pilot[DeskExit]) -> str:
+    """The painted screen as text. The compositor's strips are no public interface: only here."""
+    app = pilot.app
+    strips = app.screen._compositor.render_strips(app.size)
+    return "\n".join(strip.text.rstrip() for strip in strips)
+
+
+async def settle(pilot: Pilot[DeskExit], tries: int = 300) -> str:
+    """The screen once it has been the same three times in a row."""
+    last, same = "", 0
+    for _ in range(tries):
+        await pilot.pause()
+        await pilot.app.workers.wait_for_complete(
+            [worker for worker in pilot.app.workers if worker.group in ("detail", "dialog", "seen")]
+        )
+        now = grid(pilot)
+        same = same + 1 if now == last else 0
+        last = now
+        if same >= 3:
+            return last
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"the screen never stood still:\n{last}")
+
+
+async def until(pilot: Pilot[DeskExit], true: Callable[[], object], what: str = "") -> None:
+    """Wait for something that must come true."""
+    for _ in range(400):
+        if true():
+            return
+        await pilot.pause()
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"it never came true: {what}\n{grid(pilot)}")
