@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,6 +22,7 @@ import click
 from arbtui.approval import ApproveMode
 from arbtui.cli.common import emit
 from arbtui.cli.report import show_report
+from arbtui.cli.run import open_desk_on, spawn_engine, stop_engine
 from arbtui.cli.running import report_of, run_headless
 from arbtui.config import load_config
 from arbtui.domain import LenderId, Stage
@@ -39,9 +43,14 @@ CONFIRMED = 10
 def demo(seed: int, seconds: float, full: bool, headless: bool) -> int:
     """Local chain, real protocols, traffic; find, execute through the cheapest lender, settle, report.
 
-    Ends as soon as ten executions are confirmed, each of the four lenders was the cheapest once, and a candidate was
-    dropped and a ticket went stale or expired; exit 1 if that did not happen in time.
+    In a terminal the desk opens and you approve by hand: `a`, then the first four digits of the ticket's digest.
+
+    Without one everything is approved, for --for seconds at most: it ends as soon as ten executions are confirmed,
+    each of the four lenders was the cheapest once, and a candidate was dropped and a ticket went stale or expired;
+    exit 1 if that did not happen in time.
     """
+    if sys.stdout.isatty() and sys.stdin.isatty() and not headless:
+        return _at_the_desk(seed)
     with _local_chain(seed) as ready:
         config = load_config(ready["config"])
         tally = asyncio.run(
@@ -59,11 +68,26 @@ def demo(seed: int, seconds: float, full: bool, headless: bool) -> int:
     missing = _missing(answer, tally)
     for line in missing:
         click.echo(f"demo: {line}", err=True)
-    if headless or not sys.stdout.isatty():
-        emit(answer)
-    else:
-        show_report(answer)
+    emit(answer)
     return 1 if missing else 0
+
+
+def _at_the_desk(seed: int) -> int:
+    """Chain, engine and desk, until the desk is left; then the engine drains, and what happened is reported."""
+    # What the desk imports takes as long as the chain to come up.
+    threading.Thread(target=importlib.import_module, args=("arbtui.tui.app",), daemon=True).start()
+    # However this ends, the way out below must be taken: by a closed terminal or a kill too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with _local_chain(seed) as ready:
+        config = load_config(ready["config"])
+        child = spawn_engine(config, Path(ready["config"]), Stage.LIVE, ApproveMode.NONE, tied=True)
+        try:
+            open_desk_on(config, Stage.LIVE, owns_engine=False)
+        finally:
+            stop_engine(child)
+        show_report(report_of(config, Stage.LIVE))
+    click.echo(f"the store stays: arbtui report --config {ready['config']}", err=True)
+    return 0
 
 
 def _shown(tally: Tally) -> bool:
@@ -108,7 +132,10 @@ def _local_chain(seed: int) -> Iterator[dict[str, Any]]:
         start_new_session=True,
     )
     # A closed terminal must end the chain too, by the way out below.
-    previous = signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    previous = signal.signal(
+        signal.SIGHUP, signal.SIG_IGN if ignored else lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+    )
     try:
         yield _first_line(child)
     finally:

@@ -19,6 +19,7 @@ from arbtui.cli.common import config_option, emit, json_option
 from arbtui.cli.report import show_report
 from arbtui.cli.running import report_of, run_headless
 from arbtui.config import Config, find_config, load_config
+from arbtui.devnet.anvil import end_with_parent
 from arbtui.domain import Stage
 from arbtui.errors import StoreError
 from arbtui.store import engine_pid, utc_now
@@ -29,6 +30,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: How long a starting engine may take to hold its store, and a stopping one to let go (it drains for 10 s).
 START_S = 20.0
 STOP_S = 15.0
+LOG = "engine.log"
+TIED = "ARBTUI_ENGINE_PDEATHSIG"
 
 
 def stage_options(command: F) -> F:
@@ -81,6 +84,8 @@ def run(
 @config_option
 def engine(stage: str, approve: str, config_file: str | None) -> int:
     """The engine alone, until SIGINT or SIGTERM; lines on standard error. `arbtui attach` opens a desk on it."""
+    if os.environ.pop(TIED, ""):
+        end_with_parent(signal.SIGTERM)
     asyncio.run(run_headless(load_config(config_file), Stage(stage), ApproveMode(approve), None))
     return 0
 
@@ -101,19 +106,17 @@ def attach(stage: str, read_only: bool, config_file: str | None) -> int:
     return 0
 
 
-def start_engine(
-    config: Config, config_path: Path, stage: Stage, approve: ApproveMode
+def spawn_engine(
+    config: Config, config_path: Path, stage: Stage, approve: ApproveMode, *, tied: bool = False
 ) -> subprocess.Popen[bytes]:
-    """An engine in a session of its own; returns once it holds the store. Its lines go to `engine.log` there.
+    """An engine in a session of its own; its lines go to `engine.log` in the store.
 
-    Raises StoreError with its last line where it ends before.
+    A `tied` one drains and ends when this process is gone, however it went.
     """
     directory = config.store.directory
     directory.mkdir(parents=True, exist_ok=True)
-    log = directory / "engine.log"
-    with log.open("ab") as sink:
-        start = sink.tell()
-        child = subprocess.Popen(  # noqa: S603 - our own program
+    with (directory / LOG).open("ab") as sink:
+        return subprocess.Popen(  # noqa: S603 - our own program
             [
                 *(sys.executable, "-m", "arbtui", "engine", "--config", str(config_path)),
                 *("--stage", str(stage), "--approve", str(approve)),
@@ -121,8 +124,19 @@ def start_engine(
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
+            env={**os.environ, **({TIED: "1"} if tied else {})},
             start_new_session=True,
         )
+
+
+def start_engine(
+    config: Config, config_path: Path, stage: Stage, approve: ApproveMode
+) -> subprocess.Popen[bytes]:
+    """`spawn_engine`, returning once it holds the store; raises StoreError with its last line where it ends before."""
+    directory = config.store.directory
+    log = directory / LOG
+    start = log.stat().st_size if log.exists() else 0
+    child = spawn_engine(config, config_path, stage, approve)
     end = time.monotonic() + START_S
     while time.monotonic() < end and engine_pid(directory) != child.pid:
         if child.poll() is not None:
@@ -156,6 +170,7 @@ def open_desk_on(config: Config, stage: Stage, *, owns_engine: bool, read_only: 
             block_time_s=config.chain.block_time_s,
             owns_engine=owns_engine,
             read_only=read_only,
+            tokens=config.token_map(),
             ascii="UTF-8" not in os.environ.get("LC_ALL", os.environ.get("LANG", "C.UTF-8")).upper(),
         )
     )
