@@ -19,13 +19,13 @@ from arbtui.domain import BlockRef, Call, CallResult, ConversionRate, LoanQuote,
 from arbtui.engine import Decider, Engine, Sending, SettlementTerms, SystemClock
 from arbtui.engine.deciding import read_fees
 from arbtui.errors import ArbtuiError, MalformedAnswer, StoreError, WrongChain
+from arbtui.execution import Signer
 from arbtui.lenders import FlashLoanManager, GasView, build_lenders, cheapest
 from arbtui.market.pool import Pool
 from arbtui.market.state import MarketState
 from arbtui.market.uniswap_v2 import UniswapV2Pool
 from arbtui.market.uniswap_v3 import UniswapV3Pool
 from arbtui.search import Finder
-from arbtui.signer import DevSigner
 from arbtui.store import RunInfo, SqliteJournal, Store, StoreLock, WalletLock, library_version, open_store
 from arbtui.store.database import family_of
 from arbtui.text import redact
@@ -234,11 +234,12 @@ async def open_engine(
                 )
             )
             store = stack.enter_context(Store.open(config.store.directory, family_of(stage)))
-            signer = (
-                DevSigner(config.wallet.address, config.chain.chain_id, local=local)
-                if stage is Stage.LIVE
-                else None
-            )
+            signer = None
+            if stage is Stage.LIVE:
+                # Its libraries take a third of a second to import, and only a live engine needs them.
+                from arbtui.signer import DevSigner
+
+                signer = DevSigner(config.wallet.address, config.chain.chain_id, local=local)
             clock = SystemClock()
             store.start_run(_run_info(config, stage, approve, clock, seed))
             stack.callback(store.end_run)
@@ -252,7 +253,7 @@ def _engine(
     approve: ApproveMode,
     journal: SqliteJournal,
     store: Store,
-    signer: DevSigner | None,
+    signer: Signer | None,
     clock: SystemClock,
     say: Callable[[str], None],
 ) -> Engine:

@@ -10,7 +10,7 @@ from decimal import ROUND_FLOOR, Decimal, localcontext
 from functools import lru_cache
 from typing import NewType
 
-from eth_utils.address import is_checksum_address, is_hex_address, to_checksum_address
+from eth_hash.auto import keccak
 
 from arbtui.errors import UsageError
 
@@ -29,18 +29,39 @@ UINT256_MAX = 2**256 - 1
 ZERO_ADDRESS = Address("0x" + "00" * 20)
 
 
+_HEX_ADDRESS = re.compile("0[xX][0-9a-fA-F]{40}")
+#: 0x20 (what tells a letter's cases apart) at every letter a-f, and at every hex digit of 8 or more.
+_LETTERS = bytes(0x20 if 97 <= code <= 102 else 0 for code in range(256))
+_HIGH = bytes(0x20 if chr(code) in "89abcdef" else 0 for code in range(256))
+
+
 @lru_cache(maxsize=65_536)
 def parse_address(text: str, what: str = "address") -> Address:
     """Take an address in any case; a mixed-case one must carry the right checksum.
 
     Raises UsageError naming `what` otherwise.
     """
-    if not isinstance(text, str) or not is_hex_address(text) or not text.startswith(("0x", "0X")):
+    if not isinstance(text, str) or not _HEX_ADDRESS.fullmatch(text):
         raise UsageError(f"{what}: {str(text)[:64]!r} is not an address (0x and 40 hex digits)")
     body = text[2:]
-    if body not in (body.lower(), body.upper()) and not is_checksum_address(text):
-        raise UsageError(f"{what}: {text} has a wrong checksum; check it for a typing error")
-    return Address(str(to_checksum_address(text)))
+    right = checksummed(body.lower())
+    if body not in (body.lower(), body.upper(), right):
+        raise UsageError(
+            f"{what}: {text} has a wrong checksum, right would be 0x{right}; check it for a typing error"
+        )
+    return Address("0x" + right)
+
+
+def checksummed(lower: str) -> str:
+    """40 lower-case hex digits with EIP-55's capitals, by arithmetic on all of them at once.
+
+    A letter is a capital where the hex digit of keccak256(lower-case text) at its place is 8 or more.
+    """
+    raw = lower.encode()
+    capitals = int.from_bytes(raw.translate(_LETTERS), "big") & int.from_bytes(
+        keccak(raw).hex()[:40].encode().translate(_HIGH), "big"
+    )
+    return (int.from_bytes(raw, "big") - capitals).to_bytes(40, "big").decode()
 
 
 def div_up(numerator: int, denominator: int) -> int:

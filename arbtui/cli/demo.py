@@ -15,19 +15,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from arbtui.approval import ApproveMode
-from arbtui.cli.common import emit
-from arbtui.cli.report import show_report
-from arbtui.cli.run import open_desk_on, spawn_engine, stop_engine
-from arbtui.cli.running import report_of, run_headless
-from arbtui.config import load_config
-from arbtui.domain import LenderId, Stage
-from arbtui.engine import Tally
+from arbtui.domain import LenderId
 from arbtui.errors import DevnetError
+
+if TYPE_CHECKING:
+    from arbtui.engine import Tally
 
 START_S = 170
 STOP_S = 10
@@ -51,7 +47,14 @@ def demo(seed: int, seconds: float, full: bool, headless: bool) -> int:
     """
     if sys.stdout.isatty() and sys.stdin.isatty() and not headless:
         return _at_the_desk(seed)
-    with _local_chain(seed) as ready:
+    with _local_chain(seed) as child:
+        from arbtui.approval import ApproveMode
+        from arbtui.cli.common import emit
+        from arbtui.cli.running import report_of, run_headless
+        from arbtui.config import load_config
+        from arbtui.domain import Stage
+
+        ready = _first_line(child)
         config = load_config(ready["config"])
         tally = asyncio.run(
             run_headless(
@@ -78,7 +81,15 @@ def _at_the_desk(seed: int) -> int:
     threading.Thread(target=importlib.import_module, args=("arbtui.tui.app",), daemon=True).start()
     # However this ends, the way out below must be taken: by a closed terminal or a kill too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with _local_chain(seed) as ready:
+    with _local_chain(seed) as chain:
+        from arbtui.approval import ApproveMode
+        from arbtui.cli.report import show_report
+        from arbtui.cli.run import open_desk_on, spawn_engine, stop_engine
+        from arbtui.cli.running import report_of
+        from arbtui.config import load_config
+        from arbtui.domain import Stage
+
+        ready = _first_line(chain)
         config = load_config(ready["config"])
         child = spawn_engine(config, Path(ready["config"]), Stage.LIVE, ApproveMode.NONE, tied=True)
         try:
@@ -120,8 +131,11 @@ def _missing(answer: dict[str, Any], tally: Tally) -> list[str]:
 
 
 @contextmanager
-def _local_chain(seed: int) -> Iterator[dict[str, Any]]:
-    """A child of ours, ended with us however we end: by signal, or by the kernel if we are killed."""
+def _local_chain(seed: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A child of ours, ended with us however we end: by signal, or by the kernel if we are killed.
+
+    It comes up while the caller imports what it needs next; `_first_line` waits for it.
+    """
     command = [sys.executable, "-m", "arbtui", "devnet", "up", "--port", "0", "--seed", str(seed), "--json"]
     child = subprocess.Popen(  # noqa: S603 - our own program
         command,
@@ -137,7 +151,7 @@ def _local_chain(seed: int) -> Iterator[dict[str, Any]]:
         signal.SIGHUP, signal.SIG_IGN if ignored else lambda *_: os.kill(os.getpid(), signal.SIGTERM)
     )
     try:
-        yield _first_line(child)
+        yield child
     finally:
         signal.signal(signal.SIGHUP, previous)
         child.terminate()

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from arbtui.abi import keccak
-from arbtui.units import Address
+from arbtui.units import Address, checksummed
 
 _HEX = frozenset("0123456789abcdef")
-_LETTERS = bytes(0x20 if chr(b) in "abcdef" else 0 for b in range(256))
-_HIGH = bytes(0x20 if chr(b) in "89abcdef" else 0 for b in range(256))
 _MAX_DIGITS = 80
 
 
@@ -18,21 +15,14 @@ class BadField(ValueError):
 
 
 def checksum_address(text: object, what: str) -> Address:
-    """As `units.parse_address`, several times faster: a snapshot holds tens of thousands of addresses.
-
-    EIP-55: a letter is a capital where the hex digit of keccak256(lower-case text) at its place is 8 or more.
-    """
+    """As `units.parse_address`, without its cache: a snapshot holds tens of thousands of addresses, each once."""
     if not isinstance(text, str) or len(text) != 42 or text[:2] not in ("0x", "0X"):
         raise BadField(f"{what} is not an address (0x and 40 hex digits)")
     body = text[2:]
     lower = body.lower()
     if not _HEX.issuperset(lower):
         raise BadField(f"{what} is not an address (0x and 40 hex digits)")
-    raw = lower.encode()
-    capitals = int.from_bytes(raw.translate(_LETTERS)) & int.from_bytes(
-        keccak(raw).hex()[:40].encode().translate(_HIGH)
-    )
-    right = (int.from_bytes(raw) - capitals).to_bytes(40).decode()
+    right = checksummed(lower)
     if body not in (right, lower) and body != body.upper():
         raise BadField(f"{what} has a wrong checksum")
     return Address("0x" + right)
