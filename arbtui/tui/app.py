@@ -127,7 +127,7 @@ class DeskScreen(Screen[None]):
     """Status, tabs, one of the lists with its sheet, keys."""
 
     AUTO_FOCUS = "LiveTable"
-    HORIZONTAL_BREAKPOINTS = [
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - as Textual declares it
         (0, "-narrow"),
         (100, "-wide"),
         (150, "-very-wide"),
@@ -432,9 +432,8 @@ class DeskApp(App[DeskExit]):
         checked = float("-inf")
         while True:
             try:
-                if not self.feed.opened:
-                    if await asyncio.to_thread(self.feed.exists):
-                        await asyncio.to_thread(self.feed.open)
+                if not self.feed.opened and await asyncio.to_thread(self.feed.exists):
+                    await asyncio.to_thread(self.feed.open)
                 if self.feed.opened:
                     started = time.monotonic()
                     due = started - checked >= PID_S

@@ -125,7 +125,13 @@ class LiveTable(ScrollView, can_focus=True):
             return self.table
 
     def __init__(
-        self, columns: Sequence[Column], sort: tuple[str, bool], *, empty: str = "", css_id: str | None = None
+        self,
+        columns: Sequence[Column],
+        sort: tuple[str, bool],
+        *,
+        empty: str = "",
+        css_id: str | None = None,
+        arrows: str = "↓↑",
     ) -> None:
         super().__init__(id=css_id)
         self.columns = tuple(columns)
@@ -133,6 +139,7 @@ class LiveTable(ScrollView, can_focus=True):
         self.sort: tuple[str, bool] = sort
         self.frozen = False
         self.empty = empty
+        self._arrows = arrows
         self._rows: dict[str, TableRow] = {}
         self._order: list[str] = []
         self._index: dict[str, int] = {}
@@ -341,7 +348,7 @@ class LiveTable(ScrollView, can_focus=True):
         name, greatest_first = self.sort
         segments = [Segment(" ", style)]
         for column, size in self.shown_columns():
-            arrow = ("v" if greatest_first else "^") if column.name == name else ""
+            arrow = self._arrows[0 if greatest_first else 1] if column.name == name else ""
             title = fit(
                 column.title + arrow if len(column.title) < size else column.title, size, column.right
             )

@@ -207,6 +207,22 @@ def significant(value: int, decimals: int) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def compact(value: int, decimals: int, size: int) -> str:
+    """At most `size` characters: fewer decimals, then k, M, G, T; what is there but too small to show is `<0.01`."""
+    whole = abs(value) // 10**decimals
+    for places in range(8, -1, -1):
+        text = format_amount(value, decimals, places)
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+        if len(text) <= size:
+            if value > 0 and text == "0":
+                return "<0." + "0" * (size - 4) + "1"
+            return text
+    for unit, scale in (("T", 12), ("G", 9), ("M", 6), ("k", 3)):
+        if whole >= 10**scale:
+            return compact(value // 10**scale, decimals, size - 1) + unit
+    return format_amount(value, decimals, 0)
+
+
 THEMES = (
     Theme(
         name="arb-dark",

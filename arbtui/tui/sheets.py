@@ -14,6 +14,7 @@ from arbtui.tui.look import (
     Tone,
     age,
     clock_of,
+    compact,
     figure,
     fit,
     gwei,
@@ -72,7 +73,7 @@ class Page:
         self, label: str, value: str, unit: str, tone: Tone = "", note: str = "", *, label_width: int = 10
     ) -> None:
         """A figure that ends where the figures above and below it end."""
-        size = max(12, min(27, self.width - label_width - 10))
+        size = 14 if self.width < 60 else 18
         parts = [(fit(label, label_width), "dim"), (fit(value, size, True), tone), (f" {unit}", "")]
         used = sum(cell_len(text) for text, _ in parts)
         if note and used + 2 + cell_len(note) <= self.width:
@@ -173,7 +174,8 @@ def _path(page: Page, detail: Row) -> None:
         fee = significant(int(hop["fee_ppm"]), 4)
         place = f"    ↓ {hop['dex']} {fee} %  impact {hop['impact_bps']} bps  "
         room = page.width - cell_len(look.text(place))
-        page.line((place, "dim"), (hop["pool"] if room >= 42 else short(hop["pool"]), "dim"))
+        pool = hop["pool"] if room >= 42 else short(hop["pool"]) if room >= 11 else ""
+        page.line((place.rstrip() if not pool else place, "dim"), (pool, "dim"))
         last = number == len(detail["path"]) - 1
         page.line(("out " if last else "    ", "dim"), look.amount(int(hop["amount_out"]), hop["token_out"]))
 
@@ -187,8 +189,8 @@ def _lenders(page: Page, detail: Row) -> None:
         return
     decimals = detail["token"]["decimals"]
     name = max(9, *(len(quote["lender"]) for quote in quotes))
-    size = max(8, min(14, (page.width - name - 2) // 4 - 1))
-    heads = ("fee", "available", "gas", "all-in")
+    size = max(6, min(14, (page.width - name - 2) // 4 - 1))
+    heads = ("fee", "available" if size >= 9 else "avail", "gas", "all-in")
     page.line(("  " + fit("lender", name), "dim"), *((" " + fit(head, size, True), "dim") for head in heads))
     for quote in quotes:
         mark: tuple[str, Tone] = (
@@ -210,14 +212,7 @@ def _lenders(page: Page, detail: Row) -> None:
 def _figure(value: str | None, decimals: int, size: int) -> str:
     if value is None:
         return fit("-", size, True)
-    amount = int(value)
-    text = significant(amount, decimals)
-    if len(text) > size:
-        whole = abs(amount) // 10**decimals
-        for unit, scale in (("T", 12), ("G", 9), ("M", 6), ("k", 3)):
-            if whole >= 10**scale:
-                return fit(f"{significant(amount // 10**scale, decimals)[: size - 2]}{unit}", size, True)
-    return fit(text, size, True)
+    return fit(compact(int(value), decimals, size), size, True)
 
 
 def _ladder(page: Page, detail: Row) -> None:
@@ -475,6 +470,8 @@ def flight_lines(look: Look, width: int, flights: Iterable[Any], last: Row | Non
         word, tone = look.state(last["status"])
         net = last["net_profit"]
         figures = "" if net is None else f"  {look.signed(int(net))} {look.native}"
+        if net is None and last["reason"]:
+            figures = f"  {last['reason']}"
         ago = age(seconds_between(last["mined_at"] or last["decided_at"], now))
         checked: tuple[str, Tone] = ("", "")
         if net is not None:
@@ -482,7 +479,7 @@ def flight_lines(look: Look, width: int, flights: Iterable[Any], last: Row | Non
         page.line(
             ("last      ", "dim"),
             (word, tone),
-            (figures, "good" if net is not None and int(net) > 0 else "bad"),
+            (figures, "dim" if net is None else "good" if int(net) > 0 else "bad"),
             (f"  {last['lender']}", "dim"),
             checked,
             (f"  {ago} ago", "dim"),
