@@ -199,14 +199,14 @@ def test_terminated_it_drains_and_leaves_nothing(tmp_path: Path, cache: Path) ->
         assert "Traceback" not in demo.said()
 
 
-def on_closed_terminal(folder: Path, cache: Path) -> Program:
-    """A demo whose terminal was closed while it traded, and which has ended since."""
+def on_closed_terminal(folder: Path, cache: Path, wait_for: bytes, *options: str) -> Program:
+    """A demo whose terminal was closed once it had shown `wait_for`, and which has ended since."""
     master, slave = os.openpty()
     try:
-        with program(folder, cache, "demo", "--seed", "7", "--for", "60", terminal=slave) as demo:
+        with program(folder, cache, "demo", "--seed", "7", *options, terminal=slave) as demo:
             os.close(slave)
             seen = b""
-            while b"mined through" not in seen:
+            while wait_for not in seen:
                 seen += os.read(master, 4096)
             family = demo.family()
             assert len(family) >= 2
@@ -223,7 +223,7 @@ def on_closed_terminal(folder: Path, cache: Path) -> Program:
 
 def test_a_closed_terminal_ends_it_all(tmp_path: Path, cache: Path) -> None:
     """Though nothing can be printed any more, what was in flight is settled and the run is closed."""
-    demo = on_closed_terminal(tmp_path, cache)
+    demo = on_closed_terminal(tmp_path, cache, b"mined through", "--headless", "--for", "60")
     with open_store(demo.store()) as reader:
         assert reader.runs()[0]["ended_at"]
         assert {row["status"] for row in reader.executions()} <= {
@@ -232,6 +232,14 @@ def test_a_closed_terminal_ends_it_all(tmp_path: Path, cache: Path) -> None:
             "cancelled",
             "not_sent",
         }
+
+
+def test_a_closed_terminal_ends_the_desk_its_engine_and_its_chain(tmp_path: Path, cache: Path) -> None:
+    demo = on_closed_terminal(tmp_path, cache, b"to approve")
+    with open_store(demo.store()) as reader:
+        assert reader.runs()[0]["ended_at"]
+        assert reader.tickets()
+        assert not [row for row in reader.tickets() if row["decision"] is None]
 
 
 def test_a_local_chain_ends_on_sigterm(tmp_path: Path, cache: Path) -> None:
