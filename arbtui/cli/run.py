@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 import click
 
-from arbtui.approval import ApproveMode
+from arbtui.approval import ApproveMode, require_stage
 from arbtui.cli.common import config_option, emit, json_option
 from arbtui.cli.report import show_report
 from arbtui.cli.running import report_of, run_headless
 from arbtui.config import Config, find_config, load_config
 from arbtui.devnet.anvil import end_with_parent
 from arbtui.domain import Stage
-from arbtui.errors import StoreError
+from arbtui.errors import RefusedError, StoreError
 from arbtui.store import engine_pid, utc_now
 from arbtui.store.database import family_of
 
@@ -69,6 +69,8 @@ def run(
         else:
             show_report(answer)
         return 0
+    require_terminal("add --headless")
+    require_stage(Stage(stage), ApproveMode(approve), local=True)
     child = start_engine(config, find_config(config_file), Stage(stage), ApproveMode(approve))
     if open_desk_on(config, Stage(stage), owns_engine=True):
         stop_engine(child)
@@ -102,8 +104,15 @@ def engine(stage: str, approve: str, config_file: str | None) -> int:
 @config_option
 def attach(stage: str, read_only: bool, config_file: str | None) -> int:
     """Open the desk on the store of an engine that runs, or ran. It holds no key and opens no node."""
+    require_terminal("`arbtui tickets`, `executions` and `report` read the same store")
     open_desk_on(load_config(config_file), Stage(stage), owns_engine=False, read_only=read_only)
     return 0
+
+
+def require_terminal(instead: str) -> None:
+    """Raise RefusedError where there is no terminal to draw a desk in."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise RefusedError(f"there is no terminal for the desk: {instead}")
 
 
 def spawn_engine(

@@ -819,3 +819,12 @@ def test_no_anvil(arbtui: Arbtui, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ended = arbtui("devnet", "up", "--port", "0")
     assert ended.code == 3
     assert "run `make setup`" in ended.line()
+
+
+@pytest.mark.parametrize("command", [("run",), ("run", "--stage", "live"), ("attach",)])
+def test_a_desk_needs_a_terminal(arbtui: Arbtui, tmp_path: Path, command: tuple[str, ...]) -> None:
+    config = write_config(tmp_path / "c.toml", f"http://127.0.0.1:{dead_port()}")
+    ended = arbtui(*command, "--config", config)
+    assert ended.code == 2
+    assert "there is no terminal for the desk" in ended.line()
+    assert not (tmp_path / "store").exists()
