@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
@@ -16,15 +17,17 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Footer, Input, Static
+from textual.worker import Worker
 
 from arbtui.errors import ArbtuiError
 from arbtui.text import safe_text
 from arbtui.tui.dialogs import ApproveDialog, Closed, Dialog, HelpDialog, QuitDialog, RejectDialog
-from arbtui.tui.feed import Feed
+from arbtui.tui.feed import Feed, iso
 from arbtui.tui.live_table import LiveTable
-from arbtui.tui.look import THEMES, Look, Row, Tone, age, ether, fit, gwei, paint, short
+from arbtui.tui.look import THEMES, Look, Row, Tone, age, cut, ether, fit, gwei, paint, short
 from arbtui.tui.panes import ExecutionsPane, LogPane, OpportunitiesPane, Pane, Sheet, SheetScroll
 from arbtui.tui.settings import DeskExit, DeskSettings
+from arbtui.tui.sheets import flight_lines
 
 if TYPE_CHECKING:
     from arbtui.store.desk import DeskView
@@ -132,19 +135,22 @@ class DeskScreen(Screen[None]):
         (100, "-wide"),
         (150, "-very-wide"),
     ]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-high")]  # noqa: RUF012 - as Textual declares it
     DEFAULT_CSS = """
     DeskScreen { background: $surface; }
     DeskScreen ContentSwitcher { height: 1fr; }
     DeskScreen .list { width: 1fr; }
     DeskScreen LiveTable { height: 1fr; }
     DeskScreen #flights { border-top: solid $panel; padding: 0 1; height: 3; }
-    DeskScreen .detail { display: none; border-left: solid $panel; padding: 0 1; scrollbar-size-vertical: 1; }
-    DeskScreen.-wide .detail { display: block; width: 48; }
+    DeskScreen .detail { display: none; border-left: solid $panel; padding: 0 1; scrollbar-size-vertical: 1;
+        scrollbar-background: $surface; scrollbar-color: $panel; }
+    DeskScreen.-wide .detail { display: block; width: 50; }
     DeskScreen.-very-wide .detail { display: block; width: 42%; max-width: 92; min-width: 64; }
     DeskScreen #filter-line { display: none; height: 1; background: $panel; }
     DeskScreen #filter-line.-open { display: block; }
     DeskScreen #filter-line Static { width: auto; padding: 0 1; color: $text-accent; }
     DeskScreen #filter { border: none; height: 1; padding: 0; width: 1fr; background: $panel; }
+    DeskScreen.-low #flights { display: none; }
     DeskScreen #small { display: none; height: 1; background: $warning-muted; color: $text-warning; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -156,7 +162,7 @@ class DeskScreen(Screen[None]):
         Binding("y", "copy", "Copy", id="desk.copy"),
         Binding("s", "sort", "Sort", id="desk.sort"),
         Binding("S", "reverse", "Reverse", show=False, id="desk.reverse"),
-        Binding("f", "freeze", "Freeze", id="desk.freeze"),
+        Binding("f", "freeze", "Freeze", show=False, id="desk.freeze"),
         Binding("p", "pause", "Pause", id="desk.pause"),
         Binding("1", "show('1')", "Opportunities", show=False, id="desk.opportunities"),
         Binding("2", "show('2')", "Executions", show=False, id="desk.executions"),
@@ -174,6 +180,7 @@ class DeskScreen(Screen[None]):
             "7": LogPane(desk.look, "log"),
         }
         self.current = "1"
+        self.flights = Sheet("flights")
 
     def compose(self) -> ComposeResult:
         yield StatusBar()
@@ -181,6 +188,7 @@ class DeskScreen(Screen[None]):
         yield Static("this terminal is small: 80 columns and 20 rows show more", id="small", markup=False)
         with ContentSwitcher(initial="opportunities"):
             yield from self.panes.values()
+        yield self.flights
         with Horizontal(id="filter-line"):
             yield Static("filter", markup=False)
             yield FilterInput(id="filter", select_on_focus=False)
@@ -206,14 +214,14 @@ class DeskScreen(Screen[None]):
     def tabs(self, width: int) -> Content:
         parts: list[Content] = [Content(" ")]
         for key, name in _TABS:
-            style = "$text on $primary-muted bold" if key == self.current else "$text-muted"
+            style = "$text on $primary-muted bold" if key == self.current else "$arb-dim"
             parts.append(Content.styled(f" {key} {name} ", style))
             parts.append(Content(" "))
         left = Content("").join(parts)
         right = self._notes()
         room = width - left.cell_length - 1
         if right.cell_length > room:
-            right = right.truncate(max(0, room), ellipsis=True)
+            right = cut(right, max(0, room), self.desk.look.more)
         gap = max(0, width - left.cell_length - right.cell_length - 1)
         return Content("").join([left, Content(" " * gap), right])
 
@@ -229,7 +237,9 @@ class DeskScreen(Screen[None]):
             notes.append((f"filter {pane.filter_text.strip()}", "accent"))
         if pane.filter_fault:
             notes.append((pane.filter_fault, "bad"))
-        notes.append((f"{shown} of {everything}" if pane.filter_text.strip() else f"{everything}", "dim"))
+        notes.append(
+            (f"{shown} of {everything}" if pane.filter_text.strip() else f"{everything} rows", "dim")
+        )
         return Content("  ").join(paint((self.desk.look.text(text), tone)) for text, tone in notes)
 
     # ---- keys
@@ -339,7 +349,7 @@ class DeskScreen(Screen[None]):
         if reason := self.desk.refusal(ticket_id):
             self.desk.say(f"not approved: {reason}", "warning")
             return
-        self.run_worker(self.desk.open_approval(ticket_id), group="dialog", exclusive=True)
+        self.desk.desk_work(partial(self.desk.open_approval, ticket_id), "dialog", exclusive=True)
 
     def reject(self, key: str) -> None:
         ticket_id = self.opportunities.ticket_id(key)
@@ -418,9 +428,18 @@ class DeskApp(App[DeskExit]):
         self._desk = DeskScreen(self)
         return self._desk
 
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return {"arb-dim": "#87919b", "arb-cursor": "#1f4b73"}
+
     def on_mount(self) -> None:
         self.set_interval(FLUSH_S, self.tick)
-        self.run_worker(self._watch(), group="watch")
+        self.desk_work(self._watch, "watch")
+
+    def desk_work(
+        self, work: Callable[[], Coroutine[None, None, None]], group: str, *, exclusive: bool = False
+    ) -> Worker[None]:
+        """Started later, and never if another one takes its place before: so it is a callable."""
+        return self.run_worker(work, group=group, exclusive=exclusive)
 
     async def on_unmount(self) -> None:
         await asyncio.to_thread(self.feed.close)
@@ -475,6 +494,7 @@ class DeskApp(App[DeskExit]):
                 self._paint(view, now, moment, dirty)
         self._notice(moment)
         for bar in self.screen.query(StatusBar):
+            bar.set_class(self.stage() == "live", "-live")
             bar.refresh()
         if due:
             self._desk.query_one(TabBar).refresh()
@@ -493,7 +513,8 @@ class DeskApp(App[DeskExit]):
         pane.take(view, now)
         pane.table.dimmed = bool(self.stale())
         pane.table.flush(moment)
-        desk.opportunities.show_flights(view, now)
+        last = next((row for row in view.executions if row["status"] not in ("prepared", "submitted")), None)
+        desk.flights.show(lambda width: flight_lines(self.look, width, view.flights, last, iso(now)))
         if dirty:
             self.want_detail(pane)
         else:
@@ -514,7 +535,7 @@ class DeskApp(App[DeskExit]):
         self._show_detail(pane)
         stored = pane.store_key(key)
         if stored is not None:
-            self.run_worker(self._read_detail(pane, key, stored), group="detail", exclusive=True)
+            self.desk_work(partial(self._read_detail, pane, key, stored), "detail", exclusive=True)
 
     def _detail_key(self, pane: Pane) -> str | None:
         if isinstance(self.screen, DetailScreen) and self.screen.pane is pane:
@@ -618,7 +639,7 @@ class DeskApp(App[DeskExit]):
 
     def _post_approval(self, dialog: ApproveDialog, detail: Row) -> None:
         argument = {"ticket": detail["id"], "digest": detail["digest"], "by": "desk"}
-        self.run_worker(self._ask("approve", argument, dialog), group="asking")
+        self.desk_work(partial(self._ask, "approve", argument, dialog), "asking")
 
     def open_rejection(self, ticket_id: str) -> None:
         if reason := self.refusal(ticket_id, rejecting=True):
@@ -631,7 +652,7 @@ class DeskApp(App[DeskExit]):
 
         def post(row: Row, reason: str) -> None:
             argument = {"ticket": row["id"], "reason": reason, "by": "desk"}
-            self.run_worker(self._ask("reject", argument, None), group="asking")
+            self.desk_work(partial(self._ask, "reject", argument, None), "asking")
 
         self.push_screen(
             RejectDialog(
@@ -686,7 +707,7 @@ class DeskApp(App[DeskExit]):
         if ticket_id in self._told_seen or self.settings.read_only:
             return
         self._told_seen.add(ticket_id)
-        self.run_worker(self._post_seen(ticket_id), group="seen")
+        self.desk_work(partial(self._post_seen, ticket_id), "seen")
 
     async def _post_seen(self, ticket_id: str) -> None:
         try:
@@ -738,8 +759,6 @@ class DeskApp(App[DeskExit]):
         fields: list[tuple[int, Content]] = []
         stage = self.stage()
         style = "reverse bold $text-error" if stage == "live" else "reverse bold"
-        for bar in self.screen.query(StatusBar):
-            bar.set_class(stage == "live", "-live")
         fields.append((100, Content.styled(f" {(stage or 'no run').upper()} ", style)))
         if view is None:
             fields.append((95, paint((look.text(self.trouble), "warn"))))
@@ -752,7 +771,8 @@ class DeskApp(App[DeskExit]):
                 fields.append((96, paint(("! ENGINE STOPPED", "bad"))))
             if view.head is not None:
                 name = safe_text(self.settings.chain_name, 16)
-                fields.append((60, paint((f"{name} ", "dim"), f"#{view.head.number:,}")))
+                fields.append((35, paint((name, "dim"))))
+                fields.append((60, Content(f"#{view.head.number:,}")))
                 seconds = age(self.head_age() or 0)
                 late = self.stale()
                 fields.append(
@@ -786,7 +806,7 @@ class DeskApp(App[DeskExit]):
             fields.remove(min(fields, key=lambda field: field[0]))
         left = Content("  ").join(field for _, field in fields)
         if left.cell_length > room:
-            left = left.truncate(room, ellipsis=True)
+            left = cut(left, room, look.more)
         return Content("").join(
             [
                 left,
@@ -831,6 +851,8 @@ _WORDS = {
     "list.up": "a row up",
     "list.first": "the first row",
     "list.last": "the last row",
+    "list.page_down": "half a page down",
+    "list.page_up": "half a page up",
     "list.choose": "look at the row closely",
     "desk.approve": "approve the ticket under the cursor (opens a dialog)",
     "desk.reject": "reject the ticket under the cursor, with a reason",

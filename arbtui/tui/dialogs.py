@@ -47,7 +47,8 @@ class Dialog(ModalScreen[Closed]):
     Dialog Input:focus { border: none; background: $panel; }
     Dialog .foot { height: auto; margin-top: 1; }
     Dialog .said { height: auto; min-height: 1; }
-    Dialog SheetScroll { height: auto; scrollbar-size-vertical: 1; }
+    Dialog SheetScroll { height: auto; scrollbar-size-vertical: 1;
+        scrollbar-background: $surface; scrollbar-color: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Back", id="dialog.back"),
@@ -88,7 +89,7 @@ class TokenInput(Input):
         self._refuses = refuses
 
     async def _on_key(self, event: events.Key) -> None:
-        if self._refuses(event.key):
+        if (event.is_printable or event.key == "enter") and self._refuses(event.key):
             event.stop()
             event.prevent_default()
             return
@@ -171,10 +172,9 @@ class ApproveDialog(Dialog):
     def _prompt(self) -> Content:
         digest = self.detail["digest"]
         return paint(
-            ("To approve type the first four digits of its digest  0x", ""),
+            ("Type the digest's first four digits, then Enter:  0x", ""),
             (digest[2:6], "accent"),
             (self._look.text(digest[6:14] + "…"), "dim"),
-            ("  then Enter", ""),
         )
 
     # ---- told by the desk
@@ -356,7 +356,7 @@ class ReasonInput(Input):
         self._refuses = refuses
 
     async def _on_key(self, event: events.Key) -> None:
-        if self._refuses(event.key):
+        if (event.is_printable or event.key == "enter") and self._refuses(event.key):
             event.stop()
             event.prevent_default()
             return

@@ -73,17 +73,18 @@ class LiveTable(ScrollView, can_focus=True):
         "live--empty",
     }
     DEFAULT_CSS = """
-    LiveTable { background: $surface; scrollbar-size-vertical: 1; overflow-x: hidden; }
-    LiveTable .live--header { color: $text-muted; background: $panel; text-style: bold; }
-    LiveTable .live--cursor { background: $primary 45%; color: $text; text-style: bold; }
+    LiveTable { background: $surface; scrollbar-size-vertical: 1; overflow-x: hidden;
+        scrollbar-background: $surface; scrollbar-color: $panel; }
+    LiveTable .live--header { color: $arb-dim; background: $panel; text-style: bold; }
+    LiveTable .live--cursor { background: $arb-cursor; color: $text; text-style: bold; }
     LiveTable .live--cursor-blurred { background: $panel; text-style: bold; }
-    LiveTable .live--dim { color: $text-muted; }
+    LiveTable .live--dim { color: $arb-dim; }
     LiveTable .live--good { color: $text-success; }
     LiveTable .live--bad { color: $text-error; text-style: bold; }
     LiveTable .live--warn { color: $text-warning; }
     LiveTable .live--accent { color: $text-accent; }
     LiveTable .live--strong { text-style: bold; }
-    LiveTable .live--empty { color: $text-muted; }
+    LiveTable .live--empty { color: $arb-dim; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "move(1)", "Down", show=False, id="list.down"),
@@ -131,7 +132,7 @@ class LiveTable(ScrollView, can_focus=True):
         *,
         empty: str = "",
         css_id: str | None = None,
-        arrows: str = "↓↑",
+        ascii_only: bool = False,
     ) -> None:
         super().__init__(id=css_id)
         self.columns = tuple(columns)
@@ -139,13 +140,16 @@ class LiveTable(ScrollView, can_focus=True):
         self.sort: tuple[str, bool] = sort
         self.frozen = False
         self.empty = empty
-        self._arrows = arrows
+        self._arrows = "v^" if ascii_only else "↓↑"
+        self._more = "~" if ascii_only else "…"
         self._rows: dict[str, TableRow] = {}
         self._order: list[str] = []
         self._index: dict[str, int] = {}
         self._offered: dict[str, TableRow] | None = None
         self._sorted_at = float("-inf")
         self._cursor: str | None = None
+        #: Until a person moves it, the cursor stays on the first row.
+        self._steered = False
         self._layout: tuple[int, tuple[tuple[Column, int], ...]] = (-1, ())
         self._strips: dict[tuple[str, str], tuple[TableRow, Strip]] = {}
         self._styles: dict[str, Style] = {}
@@ -220,7 +224,9 @@ class LiveTable(ScrollView, can_focus=True):
         self._index = {key: number for number, key in enumerate(order)}
         self._strips = {slot: cached for slot, cached in self._strips.items() if slot[0] in self._rows}
         self.virtual_size = Size(self.scrollable_content_region.width, len(order) + 1)
-        if self._cursor not in self._index:
+        if not self._steered and order:
+            self._move_cursor(order[0])
+        elif self._cursor not in self._index:
             self._move_cursor(order[min(was, len(order) - 1)] if order else None)
         else:
             self._follow()
@@ -230,6 +236,7 @@ class LiveTable(ScrollView, can_focus=True):
 
     def move_to_key(self, key: str) -> None:
         if key in self._index:
+            self._steered = True
             self._move_cursor(key)
 
     def _move_cursor(self, key: str | None) -> None:
@@ -254,11 +261,13 @@ class LiveTable(ScrollView, can_focus=True):
         return self.scrollable_content_region.height - 1
 
     def action_move(self, by: int) -> None:
+        self._steered = True
         if self._order:
             at = self._index.get(self._cursor or "", 0) + by
             self._move_cursor(self._order[max(0, min(at, len(self._order) - 1))])
 
     def action_move_to(self, at: int) -> None:
+        self._steered = True
         if self._order:
             self._move_cursor(self._order[at])
 
@@ -273,6 +282,7 @@ class LiveTable(ScrollView, can_focus=True):
         at = event.get_content_offset(self)
         number = -1 if at is None else at.y - 1 + self.scroll_offset.y
         if 0 <= number < len(self._order) and at is not None and at.y > 0:
+            self._steered = True
             self._move_cursor(self._order[number])
             if event.chain == 2:
                 self.action_choose()
@@ -340,7 +350,7 @@ class LiveTable(ScrollView, can_focus=True):
         for column, size in self.shown_columns():
             cell = row.cells.get(column.name, Cell(""))
             style = override or (base + self._style(cell.tone) if cell.tone else base)
-            segments.append(Segment(fit(cell.text, size, column.right) + " " * _GAP, style))
+            segments.append(Segment(fit(cell.text, size, column.right, self._more) + " " * _GAP, style))
         return Strip(segments).adjust_cell_length(width, override or base)
 
     def _header(self, width: int) -> Strip:

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 #: Styles of the tones in content; the live table maps them to component classes of the same names.
 STYLES: dict[Tone, str] = {
     "": "",
-    "dim": "$text-muted",
+    "dim": "$arb-dim",
     "good": "$text-success",
     "bad": "bold $text-error",
     "warn": "$text-warning",
@@ -74,6 +74,11 @@ class Look:
         glyph, plain, word, tone = _STATES.get(name, ("·", ".", name, ""))
         return f"{plain if self.ascii else glyph} {word}", tone
 
+    @property
+    def more(self) -> str:
+        """Ends what was clipped."""
+        return "~" if self.ascii else "…"
+
     def beat(self, number: int) -> str:
         return _BEATS[self.ascii][number % 4]
 
@@ -121,13 +126,20 @@ def short(text: str, head: int = 6, tail: int = 4) -> str:
     return text if len(text) <= head + tail + 1 else f"{text[:head]}…{text[-tail:]}"
 
 
-def fit(text: str, width: int, right: bool = False) -> str:
+def fit(text: str, width: int, right: bool = False, more: str = "…") -> str:
     """Exactly `width` cells; what had to be clipped ends in an ellipsis."""
     width = max(0, width)
     size = cell_len(text)
     if size > width:
-        return set_cell_size(text, width - 1) + "…" if width else ""
+        return set_cell_size(text, width - 1) + more if width else ""
     return " " * (width - size) + text if right else text + " " * (width - size)
+
+
+def cut(content: Content, width: int, more: str = "…") -> Content:
+    """At most `width` cells; what had to be clipped ends in an ellipsis."""
+    if content.cell_length <= width:
+        return content
+    return content.truncate(max(0, width - 1)) + (more if width > 0 else "")
 
 
 def wrap(text: str, width: int) -> list[str]:
@@ -236,7 +248,7 @@ THEMES = (
         background="#0e1318",
         surface="#131a21",
         panel="#1c2630",
-        variables={"footer-key-foreground": "#e0a458", "block-cursor-text-style": "none"},
+        variables={"footer-key-foreground": "#e0a458", "arb-dim": "#7f8b97", "arb-cursor": "#24486b"},
     ),
     Theme(
         # Okabe and Ito's colours: told apart with every common colour blindness.
@@ -251,6 +263,7 @@ THEMES = (
         background="#101010",
         surface="#161616",
         panel="#242424",
+        variables={"arb-dim": "#9a9a9a", "arb-cursor": "#0f4c75"},
     ),
     Theme(
         name="arb-mono",
@@ -264,5 +277,6 @@ THEMES = (
         background="#101010",
         surface="#161616",
         panel="#2a2a2a",
+        variables={"arb-dim": "#8e8e8e", "arb-cursor": "#4a4a4a"},
     ),
 )

@@ -13,11 +13,10 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.widget import Widget
 
-from arbtui.tui.feed import iso
 from arbtui.tui.filtering import parse_filter
 from arbtui.tui.live_table import Cell, Column, LiveTable, TableRow
 from arbtui.tui.look import Look, Row, age, clock_of, short
-from arbtui.tui.sheets import Draw, Page, execution_page, flight_lines, log_page, ticket_page
+from arbtui.tui.sheets import Draw, Page, execution_page, log_page, ticket_page
 from arbtui.units import format_amount
 
 if TYPE_CHECKING:
@@ -61,6 +60,11 @@ def _height(content: Content) -> int:
 class SheetScroll(VerticalScroll, can_focus=True):
     """A sheet that scrolls, by the list's own keys too."""
 
+    DEFAULT_CSS = """
+    SheetScroll { scrollbar-size-vertical: 1; scrollbar-background: $surface; scrollbar-color: $panel;
+        scrollbar-background-hover: $surface; scrollbar-background-active: $surface; }
+    """
+
     BINDINGS: ClassVar = [
         ("j", "scroll_down"),
         ("k", "scroll_up"),
@@ -96,20 +100,19 @@ class Pane(Horizontal):
         self.filter_fault = ""
         self._all: list[TableRow] = []
         self.table = LiveTable(
-            self.COLUMNS, self.SORT, empty="waiting for the engine", css_id=f"{css_id}-list"
+            self.COLUMNS,
+            self.SORT,
+            empty="waiting for the engine",
+            css_id=f"{css_id}-list",
+            ascii_only=look.ascii,
         )
         self.sheet = Sheet(f"{css_id}-sheet")
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="list"):
             yield self.table
-            yield from self.below()
         with SheetScroll(classes="detail"):
             yield self.sheet
-
-    def below(self) -> Iterable[Widget]:
-        """Further widgets under the list."""
-        return ()
 
     # ---- rows
 
@@ -176,12 +179,11 @@ class OpportunitiesPane(Pane):
         Column("net", "NET", 12, 99, right=True),
         Column("left", "LEFT", 5, 98, right=True),
         Column("path", "PATH", 18, 97, grow=3),
-        Column("lender", "LENDER", 11, 60),
+        Column("why", "LENDER / WHY", 14, 70, grow=2),
         Column("gross", "GROSS", 14, 40, right=True),
         Column("token", "IN", 6, 45),
         Column("in", "AMOUNT IN", 14, 30, right=True),
         Column("venues", "WHERE", 16, 20, grow=2),
-        Column("why", "WHY", 15, 70, grow=2),
         Column("block", "BLOCK", 10, 15, right=True),
     )
     SORT = ("net", True)
@@ -193,14 +195,10 @@ class OpportunitiesPane(Pane):
         self._refused: tuple[object, list[TableRow]] = (None, [])
         self._ids: dict[str, str] = {}
         self._digests: dict[str, str] = {}
-        self.flights = Sheet("flights")
         self.table.columns = tuple(
             Column(c.name, f"NET {look.native}", c.width, c.keep, c.right) if c.name == "net" else c
             for c in self.COLUMNS
         )
-
-    def below(self) -> Iterable[Widget]:
-        yield self.flights
 
     def empty_text(self) -> str:
         return "nothing found yet; blocks are being watched"
@@ -215,19 +213,18 @@ class OpportunitiesPane(Pane):
         net = int(row["now_net_wei"] if row["now_net_wei"] is not None else row["expected_net_wei"])
         blocks, seconds = time_left(row["last_block"], view, now, self._block_time_s)
         asked = row["asked"]
-        why = f"made in #{row['block']:,}"
+        why = Cell(self.look.text(row["lender"]))
         state = "waiting"
         if asked is not None:
             if asked[0] == "approve" and (asked[1] is None or asked[1].startswith("approved")):
                 state = "asked"
-            why = f"{asked[0]}: {asked[1] or 'not answered yet'}"
+            why = Cell(self.look.text(f"{asked[0]}: {asked[1] or 'not answered yet'}"), "accent")
         word, tone = self.look.state(state)
         cells = self._cells(row) | {
             "state": Cell(word, tone),
             "net": Cell(self.look.signed(net), "good" if net > 0 else "bad"),
             "left": Cell(age(seconds), "bad" if blocks <= 1 else "warn" if seconds < 15 else ""),
-            "lender": Cell(row["lender"]),
-            "why": Cell(self.look.text(why), "dim"),
+            "why": why,
         }
         return TableRow(f"t:{row['id']}", cells, self._sort(row, net) | {"left": int(seconds)}, first=True)
 
@@ -273,8 +270,7 @@ class OpportunitiesPane(Pane):
             "in": Decimal(int(row["amount_in"])).scaleb(-decimals),
             "path": self.look.path(row["path"]),
             "token": row["token"]["symbol"],
-            "lender": row.get("lender"),
-            "why": row.get("reason"),
+            "why": row.get("lender") or row.get("reason"),
             "venues": self.look.venues(row["path"]),
             "block": row["block"],
         }
@@ -294,7 +290,7 @@ class OpportunitiesPane(Pane):
         left = ""
         if waiting is not None:
             blocks, seconds = time_left(waiting["last_block"], view, now, self._block_time_s)
-            left = f"{blocks} blocks, {age(seconds)} left"
+            left = f"{blocks} {'block' if blocks == 1 else 'blocks'}, {age(seconds)} left"
         elif ticket_id is not None:
             left = "waits no more"
 
@@ -307,10 +303,6 @@ class OpportunitiesPane(Pane):
 
     def copyable(self, key: str) -> str | None:
         return self._digests.get(key) or self._ids.get(key)
-
-    def show_flights(self, view: DeskView, now: float) -> None:
-        last = next((row for row in view.executions if row["status"] not in ("prepared", "submitted")), None)
-        self.flights.show(lambda width: flight_lines(self.look, width, view.flights, last, iso(now)))
 
 
 def time_left(last_block: int, view: DeskView, now: float, block_time_s: float) -> tuple[int, float]:
@@ -328,10 +320,10 @@ class ExecutionsPane(Pane):
         Column("at", "DECIDED", 8, 90),
         Column("state", "STATE", 11, 100),
         Column("net", "NET", 12, 99, right=True),
-        Column("sound", "RECONCILED", 10, 80),
+        Column("sound", "RECONC.", 7, 80),
         Column("expected", "EXPECTED", 12, 70, right=True),
         Column("path", "PATH", 16, 60, grow=3),
-        Column("lender", "LENDER", 11, 65),
+        Column("lender", "LENDER", 11, 65, grow=1),
         Column("gas", "GAS", 9, 40, right=True),
         Column("seconds", "TOOK", 6, 50, right=True),
         Column("tries", "TRIES", 5, 30, right=True),

@@ -15,6 +15,7 @@ from arbtui.tui.look import (
     age,
     clock_of,
     compact,
+    cut,
     figure,
     fit,
     gwei,
@@ -41,9 +42,7 @@ class Page:
             (self.look.text(p), "") if isinstance(p, str) else (self.look.text(p[0]), p[1]) for p in parts
         ]
         line = paint(*told)  # type: ignore[arg-type]
-        self._lines.append(
-            line.truncate(self.width, ellipsis=True) if line.cell_length > self.width else line
-        )
+        self._lines.append(cut(line, self.width, self.look.more))
 
     def blank(self) -> None:
         if self._lines and self._lines[-1].plain:
@@ -73,7 +72,7 @@ class Page:
         self, label: str, value: str, unit: str, tone: Tone = "", note: str = "", *, label_width: int = 10
     ) -> None:
         """A figure that ends where the figures above and below it end."""
-        size = 14 if self.width < 60 else 18
+        size = 14
         parts = [(fit(label, label_width), "dim"), (fit(value, size, True), tone), (f" {unit}", "")]
         used = sum(cell_len(text) for text, _ in parts)
         if note and used + 2 + cell_len(note) <= self.width:
@@ -96,7 +95,7 @@ def ticket_page(page: Page, detail: Row, now: Row | None, *, left: str = "") -> 
     is_ticket = detail["what"] == "ticket"
     page.line((page.look.path(detail["path"]), "strong"), ("  " + page.look.venues(detail["path"]), "dim"))
     if is_ticket:
-        identity = f"ticket {detail['digest'][:10]} of block {detail['block']:,}"
+        identity = f"ticket {detail['digest'][:10]}"
         page.line((identity, "dim"), (f"  {left}", "warn"))
     else:
         page.line(
@@ -153,7 +152,13 @@ def _waterfall(page: Page, detail: Row, now: Row | None) -> None:
         page.money("loan fee", look.signed(-fee, decimals), symbol, "", detail["lender"])
     page.money("gas", look.signed(-gas_wei(detail)), look.native, "", f"{detail['expected_gas']:,} gas")
     expected = int(detail["expected_net_wei"])
-    page.money("net", look.signed(expected), look.native, "good" if expected > 0 else "bad", "when made")
+    page.money(
+        "net",
+        look.signed(expected),
+        look.native,
+        "good" if expected > 0 else "bad",
+        f"at #{detail['block']:,}",
+    )
     if now is not None and now.get("now_net_wei") is not None:
         fresh = int(now["now_net_wei"])
         page.money(
@@ -161,21 +166,23 @@ def _waterfall(page: Page, detail: Row, now: Row | None) -> None:
             look.signed(fresh),
             look.native,
             "good" if fresh > 0 else "bad",
-            f"at #{now['now_block']}",
+            f"at #{now['now_block']:,}",
         )
 
 
 def _path(page: Page, detail: Row) -> None:
     look = page.look
     page.title("path")
+    places = [
+        f"    ↓ {hop['dex']} {significant(int(hop['fee_ppm']), 4)} %  impact {hop['impact_bps']} bps"
+        for hop in detail["path"]
+    ]
+    room = page.width - 2 - max((cell_len(place) for place in places), default=0)
     for number, hop in enumerate(detail["path"]):
         if number == 0:
             page.line(("in  ", "dim"), look.amount(int(hop["amount_in"]), hop["token_in"]))
-        fee = significant(int(hop["fee_ppm"]), 4)
-        place = f"    ↓ {hop['dex']} {fee} %  impact {hop['impact_bps']} bps  "
-        room = page.width - cell_len(look.text(place))
         pool = hop["pool"] if room >= 42 else short(hop["pool"]) if room >= 11 else ""
-        page.line((place.rstrip() if not pool else place, "dim"), (pool, "dim"))
+        page.line((places[number], "dim"), (f"  {pool}" if pool else "", "dim"))
         last = number == len(detail["path"]) - 1
         page.line(("out " if last else "    ", "dim"), look.amount(int(hop["amount_out"]), hop["token_out"]))
 
@@ -224,15 +231,20 @@ def _ladder(page: Page, detail: Row) -> None:
             (f"{step['attempt']}  ", "dim"),
             fit(when, 11),
             (" max ", "dim"),
-            fit(gwei(int(step["max_fee_per_gas"])), 8, True),
+            fit(gwei(int(step["max_fee_per_gas"])), 7, True),
             (" tip ", "dim"),
             fit(gwei(int(step["max_priority_fee_per_gas"])), 6, True),
             (" gwei", "dim"),
         )
-    page.line(
-        (f"base fee {gwei(int(ladder['base_fee_per_gas']))} gwei; the first step covers ", "dim"),
-        (f"{ladder['guaranteed_blocks']} blocks", "dim"),
+    page.text(
+        f"base fee {gwei(int(ladder['base_fee_per_gas']))} gwei; whatever it does, the first step covers"
+        f" {_count(ladder['guaranteed_blocks'], 'block')}",
+        tone="dim",
     )
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def _bounds(page: Page, detail: Row) -> None:
@@ -240,9 +252,7 @@ def _bounds(page: Page, detail: Row) -> None:
     look, token = page.look, detail["token"]
     decimals, symbol = token["decimals"], token["symbol"]
     page.title("bounds", "enforced by the contract")
-    page.money(
-        "worst case", look.signed(-int(detail["worst_cost"])), look.native, "bad", "loss if it reverts"
-    )
+    page.money("worst case", look.signed(-int(detail["worst_cost"])), look.native, "bad", "if it reverts")
     page.money("floor", look.signed(int(detail["min_profit"]), decimals), symbol, "", "else it reverts")
     page.pair("last block", f"{detail['last_block']:,}", "", "later it reverts")
     chosen = next((quote for quote in detail["quotes"] if quote["chosen"]), None)
@@ -284,13 +294,14 @@ def _checks(page: Page, checks: Iterable[Row], decimals: int) -> None:
     name = max(len(check["check"]) for check in checks)
     for check in checks:
         mark: tuple[str, Tone] = ("✓ ", "good") if check["passed"] else ("✗ ", "bad")
-        observed, limit, margin = (
-            figure(int(check[key]), check["unit"], page.look, decimals)
-            for key in ("observed", "limit", "margin")
+        observed = figure(int(check["observed"]), check["unit"], page.look, decimals)
+        limit, spare = (
+            figure(value, check["unit"], page.look, decimals).rpartition(" ")[0]
+            if check["unit"] != "usable lenders"
+            else str(value)
+            for value in (int(check["limit"]), abs(int(check["margin"])))
         )
-        word = "margin" if check["passed"] else "short by"
-        spare = margin if check["passed"] else margin.lstrip("-")
-        told = f"{observed}, limit {limit}, {word} {spare}"
+        told = f"{observed}, limit {limit}, {'margin' if check['passed'] else 'short by'} {spare}"
         label = fit(check["check"].replace("_", " "), name) + " "
         lines = wrap(page.look.text(told), page.width - name - 3)
         page.line(mark, label, (lines[0], "" if check["passed"] else "bad"))
@@ -334,7 +345,7 @@ def execution_page(page: Page, detail: Row) -> None:
     page.title("money")
     expected = detail["expected_net_wei"]
     if expected is not None:
-        page.money("expected", look.signed(int(expected)), look.native, "", "net, simulated at the send")
+        page.money("expected", look.signed(int(expected)), look.native, "", "simulated")
     settled = detail["settlement"]
     if settled is None:
         page.pair("settled", "not yet", "dim")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -67,7 +68,7 @@ def route(
                 given.address,
                 taken.address,
             )
-            for number, (given, taken) in enumerate(zip(ring, ring[1:], strict=False))
+            for number, (given, taken) in enumerate(itertools.pairwise(ring))
         )
     )
 

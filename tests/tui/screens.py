@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from textual.app import App
 from textual.pilot import Pilot
 
 from arbtui.tui import DeskExit
+from arbtui.tui.app import DeskApp
 
 
 def grid(pilot: Pilot[DeskExit]) -> str:
@@ -15,6 +17,11 @@ def grid(pilot: Pilot[DeskExit]) -> str:
     app = pilot.app
     strips = app.screen._compositor.render_strips(app.size)
     return "\n".join(strip.text.rstrip() for strip in strips)
+
+
+def told(app: App[DeskExit]) -> str:
+    """What the toasts say, unwrapped."""
+    return "\n".join(notification.message for notification in app._notifications)
 
 
 async def settle(pilot: Pilot[DeskExit], tries: int = 300) -> str:
@@ -26,7 +33,11 @@ async def settle(pilot: Pilot[DeskExit], tries: int = 300) -> str:
         if busy:  # an empty list would mean all of them, and one watches for ever
             await pilot.app.workers.wait_for_complete(busy)
         now = grid(pilot)
-        same = same + 1 if now == last else 0
+        # What was read but not painted yet comes with the next tick.
+        waits = isinstance(pilot.app, DeskApp) and pilot.app._dirty
+        if waits and isinstance(pilot.app, DeskApp):
+            pilot.app.tick()
+        same = same + 1 if now == last and not waits else 0
         last = now
         if same >= 3:
             return last
@@ -39,6 +50,8 @@ async def until(pilot: Pilot[DeskExit], true: Callable[[], object], what: str = 
     for _ in range(400):
         if true():
             return
+        if isinstance(pilot.app, DeskApp) and pilot.app._dirty:
+            pilot.app.tick()
         await pilot.pause()
         await asyncio.sleep(0.01)
     raise AssertionError(f"it never came true: {what}\n{grid(pilot)}")
