@@ -139,7 +139,7 @@ def read_detail(reader: StoreReader, key: str) -> Row | None:
 
 def clean(row: Row) -> Row:
     """The same row with every string, however deep, safe to print on one line."""
-    return {key: _clean(value, _SYMBOL if key in ("symbol", "unit") else _TEXT) for key, value in row.items()}
+    return {key: _clean(value, _SYMBOL if key == "symbol" else _TEXT) for key, value in row.items()}
 
 
 def _clean(value: Any, limit: int = _TEXT) -> Any:

@@ -209,7 +209,7 @@ def figure(value: int, unit: str, look: Look, decimals: int | None) -> str:
         return f"{gwei(value)} gwei"
     if decimals is None or unit in _COUNTED:
         return f"{value:,} {unit}"
-    return f"{significant(value, decimals)} {unit}"
+    return f"{significant(value, decimals)} {unit.removeprefix('base units of ')}"
 
 
 def significant(value: int, decimals: int) -> str:

@@ -189,10 +189,14 @@ def checks() -> tuple[CheckResult, ...]:
         CheckResult.at_most("price_impact", 12, 50, "bps", "uniswap 0xA11C…e010"),
         CheckResult.at_least("loan", 3, 1, "usable lenders", "maker token_not_supported"),
         CheckResult.at_most(
-            "gas_cost", 66 * ETHER // 10_000, 98 * ETHER // 1_000, "WETH", "300000 gas (simulated)"
+            "gas_cost",
+            66 * ETHER // 10_000,
+            98 * ETHER // 1_000,
+            "base units of WETH",
+            "300000 gas (simulated)",
         ),
         CheckResult.at_most("freshness", 1, 30, "s", "age of the block decided on"),
-        CheckResult.at_least("simulation", ETHER // 10, ETHER // 20, "WETH", "minimum profit"),
+        CheckResult.at_least("simulation", ETHER // 10, ETHER // 20, "base units of WETH", "minimum profit"),
     )
 
 

@@ -39,7 +39,7 @@ async def settle(pilot: Pilot[DeskExit], tries: int = 300) -> str:
             pilot.app.tick()
         same = same + 1 if now == last and not waits else 0
         last = now
-        if same >= 3:
+        if same >= 2:
             return last
         await asyncio.sleep(0.005)
     raise AssertionError(f"the screen never stood still:\n{last}")
