@@ -32,6 +32,8 @@ from arbtui.tui.sheets import flight_lines
 if TYPE_CHECKING:
     from arbtui.store.desk import DeskView
 
+#: How long a store may look unfinished while an engine makes it.
+MAKING_S = 3.0
 WATCH_S = 0.05
 FLUSH_S = 0.25
 PID_S = 0.5
@@ -449,6 +451,7 @@ class DeskApp(App[DeskExit]):
     async def _watch(self) -> None:
         """Notice, read, take; one read at a time, and none while nothing was committed."""
         checked = float("-inf")
+        opening: float | None = None
         while True:
             try:
                 if not self.feed.opened and await asyncio.to_thread(self.feed.exists):
@@ -462,8 +465,11 @@ class DeskApp(App[DeskExit]):
                     if self.feed.changed():
                         self.receive(await asyncio.to_thread(self.feed.read))
             except ArbtuiError as error:
-                self.trouble = safe_text(error, 200)
-                self.say(self.trouble, "error")
+                # A store that an engine is just making looks unfinished for a moment; only then is it no trouble.
+                opening = time.monotonic() if opening is None else opening
+                if self.feed.opened or time.monotonic() - opening >= MAKING_S:
+                    self.trouble = safe_text(error, 200)
+                    self.say(self.trouble, "error")
             await asyncio.sleep(WATCH_S)
 
     def receive(self, view: DeskView) -> None:

@@ -45,6 +45,8 @@ class Dialog(ModalScreen[Closed]):
     Dialog.-live > Vertical { border: thick $error; }
     Dialog Input { border: none; height: 1; padding: 0 1; background: $panel; }
     Dialog Input:focus { border: none; background: $panel; }
+    /* a toast would lie over the digits that are to be typed */
+    Dialog ToastRack { display: none; }
     Dialog .foot { height: auto; margin-top: 1; }
     Dialog .said { height: auto; min-height: 1; }
     Dialog SheetScroll { height: auto; scrollbar-size-vertical: 1;
