@@ -33,7 +33,7 @@ CREATE TABLE block (
     cycles INTEGER NOT NULL,
     elapsed_ms REAL NOT NULL, wallet_balance TEXT -- wei the wallet held for gas at this block
     CHECK (wallet_balance IS NULL OR (wallet_balance <> '' AND wallet_balance NOT GLOB '*[^0-9]*'
-    AND wallet_balance NOT GLOB '0?*')),
+    AND wallet_balance NOT GLOB '0?*')), paying INTEGER, unrecorded INTEGER,
     PRIMARY KEY (run, number, hash)
 ) STRICT;
 
@@ -62,6 +62,30 @@ CREATE TABLE check_result (
     unit TEXT NOT NULL,
     detail TEXT NOT NULL,
     PRIMARY KEY (run, subject_kind, subject_id, phase, seq)
+) STRICT;
+
+CREATE TABLE closing (
+    run TEXT NOT NULL REFERENCES run (id),
+    opportunity_id TEXT NOT NULL, -- its newest row: of last_block, or of its ticket's block while that waited
+    path_id TEXT NOT NULL,
+    first_block INTEGER NOT NULL,
+    last_block INTEGER NOT NULL,
+    closed_block INTEGER NOT NULL, -- the first block on which it paid no more
+    net_wei TEXT NOT NULL -- what it would have left at last_block
+        CHECK (net_wei GLOB '*[0-9]'
+        AND ltrim(substr(net_wei, 1, 1), '-') || substr(net_wei, 2) NOT GLOB '*[^0-9]*'
+        AND net_wei NOT GLOB '0?*' AND net_wei NOT GLOB '-0*'),
+    net_wei_real REAL GENERATED ALWAYS AS (CAST(net_wei AS REAL)) VIRTUAL,
+    -- nobody: no swap on its pools, so liquidity or the price of gas moved
+    closed_by TEXT NOT NULL CHECK (closed_by IN ('foreign', 'ours', 'nobody')),
+    pool TEXT COLLATE NOCASE, -- of the first swap on a pool of its path past last_block
+    tx TEXT,
+    tx_index INTEGER, -- position in the block
+    log_index INTEGER,
+    sender TEXT COLLATE NOCASE,
+    tip_per_gas TEXT -- wei per gas above the block's base fee
+        CHECK (tip_per_gas IS NULL OR (tip_per_gas <> '' AND tip_per_gas NOT GLOB '*[^0-9]*')),
+    PRIMARY KEY (run, opportunity_id)
 ) STRICT;
 
 CREATE TABLE command (
@@ -216,7 +240,9 @@ CREATE TABLE opportunity (
     moved_by_block INTEGER, -- the foreign trade that last moved one of its pools
     moved_by_pool TEXT COLLATE NOCASE,
     moved_by_tx TEXT,
-    moved_by_log_index INTEGER,
+    moved_by_log_index INTEGER, place INTEGER, behind TEXT, rate_numerator TEXT -- base units of its token per wei: what it was ranked at
+    CHECK (rate_numerator IS NULL OR (rate_numerator <> '' AND rate_numerator NOT GLOB '*[^0-9]*')), rate_denominator TEXT
+    CHECK (rate_denominator IS NULL OR (rate_denominator <> '' AND rate_denominator NOT GLOB '*[^0-9]*')), rate_pools TEXT CHECK (rate_pools IS NULL OR json_valid(rate_pools)),
     PRIMARY KEY (run, id)
 ) STRICT;
 
@@ -353,6 +379,8 @@ CREATE TABLE ticket_now (
 CREATE INDEX attempt_by_hash ON attempt (tx_hash);
 
 CREATE INDEX check_result_by_subject ON check_result (subject_id);
+
+CREATE INDEX closing_by_block ON closing (run, closed_block);
 
 CREATE INDEX command_waiting ON command (id) WHERE taken_at IS NULL;
 

@@ -183,4 +183,6 @@ def _receipt(item: Any, tx_hash: str) -> Receipt:
         effective_gas_price=Wei(quantity(field(item, "effectiveGasPrice", what), what)),
         l1_fee=Wei(quantity(item.get("l1Fee", "0x0"), what)),
         logs=tuple(_log(log, what) for log in logs),
+        tx_index=quantity(field(item, "transactionIndex", what), what),
+        sender=_address(field(item, "from", what), what),
     )

@@ -14,6 +14,7 @@ from arbtui.domain.execution import (
 from arbtui.domain.gas import FeeLadder, FeeStep
 from arbtui.domain.loans import LENDER_CODES, LenderId, LoanQuote
 from arbtui.domain.market import ForeignTrade, Hop, HopAmount, Opportunity, Path, PoolKind, Token
+from arbtui.domain.missed import ClosedBy, Closing
 from arbtui.domain.receipts import Log, Receipt, Simulated
 from arbtui.domain.settlement import NATIVE, Delta, Settlement
 from arbtui.domain.tickets import ConversionRate, Decision, DecisionKind, Fallback, Stage, Ticket
@@ -29,6 +30,8 @@ __all__ = [
     "Call",
     "CallResult",
     "CheckResult",
+    "ClosedBy",
+    "Closing",
     "ConversionRate",
     "Decision",
     "DecisionKind",

@@ -17,7 +17,10 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the chain says of one mined transaction; `l1_fee` in wei is 0 where the chain has none."""
+    """What the chain says of one mined transaction; `l1_fee` in wei is 0 where the chain has none.
+
+    `tx_index` is its position in the block, `sender` who signed it.
+    """
 
     tx_hash: str
     block_number: int
@@ -27,6 +30,8 @@ class Receipt:
     effective_gas_price: Wei
     l1_fee: Wei
     logs: tuple[Log, ...]
+    tx_index: int | None = None
+    sender: Address | None = None
 
     @property
     def gas_cost(self) -> Wei:

@@ -28,8 +28,8 @@ from arbtui.execution.reverts import observed_profit
 from arbtui.gas import GasPolicy, build_ladder, suggested_tip
 from arbtui.lenders import FlashLoanManager, GasView, cheapest
 from arbtui.market.state import MarketState
-from arbtui.units import BPS, Wei, mul_div_up
-from arbtui.validation import Candidate, OpportunityValidator
+from arbtui.units import BPS, PPM, Address, Wei, div_up, mul_div_up
+from arbtui.validation import FREE_LOAN, Candidate, LoanCost, OpportunityValidator, Ranked
 from arbtui.validation.checks import check_freshness, check_gas_cost, check_simulation
 
 #: EIP-7825: no transaction may ask for more.
@@ -58,6 +58,7 @@ class Dropped:
     check: str
     #: What would have been left in wei after loan fee and gas, as far as it was computed.
     net_wei: int | None = None
+    ranked: Ranked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,11 @@ class Decider:
         self._wall_clock = wall_clock
         #: Gas a lender costs over own capital, from own receipts.
         self.measured_overheads: dict[LenderId, int] = {}
+        self._loan_costs: dict[Address, LoanCost] = {}
+
+    def loan_cost(self, token: Address) -> LoanCost:
+        """What the cheapest loan of `token` cost when it was last quoted; nothing before that."""
+        return self._loan_costs.get(token, FREE_LOAN)
 
     def pays_at_all(self, opportunity: Opportunity, state: MarketState, fees: Fees) -> Dropped | None:
         """The cheapest "no": gas alone, with a loan that costs nothing, already takes the profit."""
@@ -141,6 +147,9 @@ class Decider:
             opportunity.path.pools,
         )
         chosen = cheapest(quotes)
+        if chosen is not None and chosen.fee is not None:
+            fee_ppm = div_up(chosen.fee * PPM, chosen.amount) if chosen.amount else 0
+            self._loan_costs[token.address] = LoanCost(fee_ppm, chosen.gas_overhead)
         candidate = self._candidate(opportunity, state, fees, quotes, chosen)
         verdict = self._validator.screen(candidate)
         if verdict.failed or chosen is None or rate is None:

@@ -7,7 +7,7 @@ import logging
 import statistics
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,18 +18,19 @@ from arbtui.chain import ChainPolicy, Node, read_pools
 from arbtui.domain import (
     BlockRef,
     CheckResult,
+    Closing,
+    ConversionRate,
     Decision,
     DecisionKind,
     ExecutionStatus,
     LenderId,
-    Opportunity,
     Stage,
     Ticket,
     Token,
 )
 from arbtui.engine.clock import SystemClock
 from arbtui.engine.deciding import Decider, Dropped, Fees, read_fees
-from arbtui.engine.moves import Moves
+from arbtui.engine.moves import Moves, OpenPaths
 from arbtui.engine.policy import SearchPolicy, TicketPolicy
 from arbtui.engine.sending import Sending, SettlementTerms, Write
 from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable
@@ -38,11 +39,12 @@ from arbtui.gas import GasPolicy
 from arbtui.lenders import why_lost
 from arbtui.market.pool import Pool
 from arbtui.market.state import MarketState
-from arbtui.search import Finder
+from arbtui.search import Finder, SearchResult
 from arbtui.store import Store
 from arbtui.text import safe_text
 from arbtui.units import Address, Wei, format_amount
-from arbtui.validation.checks import GAS_PRIOR_HOP, GAS_PRIOR_RUN
+from arbtui.validation import Ranked, rank
+from arbtui.validation.checks import route_gas
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +52,8 @@ _log = logging.getLogger(__name__)
 NODE_PATIENCE_S = 30.0
 DRAIN_S = 10.0
 _MEASURED_AFTER = 3
+#: Endings a block whose transaction is looked up; of the others pool and hash are told.
+_ATTRIBUTED = 16
 
 
 @dataclass(slots=True)
@@ -118,6 +122,7 @@ class Engine:
         self._terms_of = terms_of
         self._say = say
         self._moves = Moves()
+        self._open_paths = OpenPaths(self._moves)
         self._waiting: list[Ticket] = []
         #: Waiting tickets that were approved, and by whom.
         self._approved: dict[str, tuple[DecisionKind, str]] = {}
@@ -258,10 +263,23 @@ class Engine:
         if self._may_send():
             to_send, more = await self._best_approved(state, fees)
             writes += more
-        cycles, more = await self._decide(state, fees)
+        found, unrecorded, more = await self._decide(state, fees)
         writes += more
         elapsed = (time.perf_counter() - began) * 1000
-        await self._flush([lambda b: b.block(block, len(state.pools), cycles, elapsed, balance), *writes])
+        await self._flush(
+            [
+                lambda b: b.block(
+                    block,
+                    len(state.pools),
+                    found.cycles,
+                    elapsed,
+                    balance,
+                    paying=found.paying,
+                    unrecorded=unrecorded,
+                ),
+                *writes,
+            ]
+        )
         self.tally.blocks += 1
         if to_send is None and self._may_send():
             # The tickets just made were simulated on this very block: if it is still the head, nothing moved.
@@ -320,75 +338,125 @@ class Engine:
 
     def _measure(self, ticket: Ticket, gas_used: int) -> None:
         """Own receipts take the place of the prior once there are a few."""
-        route = GAS_PRIOR_RUN + sum(GAS_PRIOR_HOP[hop.kind] for hop in ticket.opportunity.path.hops)
         seen = self._overheads[ticket.lender]
-        seen.append(max(0, gas_used - route))
+        seen.append(max(0, gas_used - route_gas(ticket.opportunity.path)))
         if len(seen) >= _MEASURED_AFTER:
             self._decider.measured_overheads[ticket.lender] = int(statistics.median(seen))
 
     # ---- deciding
 
-    async def _decide(self, state: MarketState, fees: Fees) -> tuple[int, list[Write]]:
+    async def _decide(self, state: MarketState, fees: Fees) -> tuple[SearchResult, int, list[Write]]:
+        """What was found, how many of it get no row, and the rows of the others."""
         found = self._finder.find(state)
         self.tally.opportunities += len(found.opportunities)
         still = {opportunity.path.id for opportunity in found.opportunities}
         self._paper_open = {path: pools for path, pools in self._paper_open.items() if path in still}
+        ranked = rank(found.opportunities, self._rates(state), fees.price, self._decider.loan_cost)
+        mine = {ticket.opportunity.path.id for ticket in self._waiting} | self._paper_open.keys()
+        writes = await self._closings(state.block, ranked[: self._search.record], mine)
         taken = {pool for ticket in self._waiting for pool in ticket.opportunity.path.pools}
         if self._sending.flight is not None:
             taken |= self._sending.flight.pools
         taken = taken.union(*self._paper_open.values())
-        writes: list[Write] = []
-        worth: list[tuple[int, Opportunity]] = []
-        for opportunity in found.opportunities:
-            if opportunity.path.pools & taken:
+        drops: list[tuple[int, Dropped]] = []
+        worth: list[tuple[int, Ranked]] = []
+        for place, one in enumerate(ranked, 1):
+            opportunity = one.opportunity
+            if opportunity.path.id in mine:
                 continue
+            shared = sorted(opportunity.path.pools & taken)
             dropped = self._decider.pays_at_all(opportunity, state, fees)
-            if dropped is not None:
-                writes.append(self._drop(dropped))
-                continue
-            rate = state.conversion(opportunity.token, self._wrapped_native)
-            worth.append((rate.to_wei_down(opportunity.gross_profit) if rate else 0, opportunity))
-        worth.sort(key=lambda item: (-item[0], item[1].id))
+            if dropped is None and shared:
+                dropped = _refused(
+                    one, "shared_pool", 1, 0, "tickets", f"pool {shared[0]} is in a better ticket"
+                )
+            if dropped is None and len(worth) >= self._search.top:
+                dropped = _refused(one, "place", place, self._search.top, "places", "best net first")
+            if dropped is None:
+                worth.append((place, one))
+            else:
+                drops.append((place, replace(dropped, ranked=one)))
         last_block = state.block.number + self._lifetime()
         outcomes = await asyncio.gather(
             *(
-                self._decider.decide(opportunity, state, fees, self._new_id(), last_block)
-                for _, opportunity in worth[: self._search.top]
+                self._decider.decide(one.opportunity, state, fees, self._new_id(), last_block)
+                for _, one in worth
             )
         )
-        tickets = [outcome for outcome in outcomes if isinstance(outcome, Ticket)]
-        writes += [self._drop(outcome) for outcome in outcomes if isinstance(outcome, Dropped)]
-        tickets.sort(key=lambda ticket: (-ticket.expected_net_wei, ticket.id))
-        for ticket in tickets:
-            writes += self._take_ticket(ticket, tickets, taken)
-        return found.cycles, writes
+        made: list[tuple[Ticket, Ranked, int]] = []
+        for (place, one), outcome in zip(worth, outcomes, strict=True):
+            if isinstance(outcome, Ticket):
+                made.append((outcome, one, place))
+            else:
+                drops.append((place, replace(outcome, ranked=one)))
+        made.sort(key=lambda item: (-item[0].expected_net_wei, item[0].id))
+        tickets = [ticket for ticket, _, _ in made]
+        for ticket, one, place in made:
+            refused = self._rivalled(ticket, tickets, taken)
+            if refused is None:
+                writes += self._take_ticket(ticket, one, place, taken)
+            else:
+                drops.append((place, replace(refused, ranked=one)))
+        drops.sort(key=lambda item: item[0])
+        self.tally.dropped += len(drops)
+        recorded = drops[: self._search.record]
+        writes += [self._drop(dropped, place) for place, dropped in recorded]
+        return found, len(drops) - len(recorded), writes
 
-    def _take_ticket(self, ticket: Ticket, rivals: list[Ticket], taken: set[Address]) -> list[Write]:
-        """The best ticket on a pool is kept; a lesser one is dropped for it, and says so."""
+    def _rates(self, state: MarketState) -> dict[Address, ConversionRate | None]:
+        return {base: state.conversion(state.token(base), self._wrapped_native) for base in self._bases}
+
+    async def _closings(
+        self, block: BlockRef, ranked: tuple[Ranked, ...], ticketed: Collection[str]
+    ) -> list[Write]:
+        """How opportunities of earlier blocks ended, and by whose transaction."""
+        closed = self._open_paths.look(block, ranked, ticketed)
+        told = await asyncio.gather(*(self._attributed(closing) for closing in closed[:_ATTRIBUTED]))
+        return [_closing(closing) for closing in (*told, *closed[_ATTRIBUTED:])]
+
+    async def _attributed(self, closing: Closing) -> Closing:
+        """With position, sender and tip of the transaction, as far as the node tells."""
+        if closing.trade is None:
+            return closing
+        try:
+            receipt = await self._node.receipt(closing.trade.tx_hash)
+            if receipt is None or receipt.block_hash != closing.trade.block_hash:
+                return closing
+            block = await self._node.block(receipt.block_hash)
+        except (NodeUnreachable, MalformedAnswer, NodeError) as error:
+            _log.info("who closed %s: %s", closing.opportunity_id, error)
+            return closing
+        tip = max(0, receipt.effective_gas_price - block.base_fee_per_gas)
+        return replace(closing, tx_index=receipt.tx_index, sender=receipt.sender, tip_per_gas=Wei(tip))
+
+    def _rivalled(self, ticket: Ticket, rivals: list[Ticket], taken: set[Address]) -> Dropped | None:
+        """Why a ticket that holds is not offered: a better one has its pool, or there are enough of them."""
         pools = ticket.opportunity.path.pools
         shared = sorted(pools & taken)
-        if shared or len(self._waiting) >= self._tickets.per_block:
-            rival = next((r for r in rivals if r is not ticket and r.opportunity.path.pools & pools), None)
-            detail = f"pool {shared[0]} is in a better ticket" if shared else "enough tickets for one block"
-            if rival is not None and shared:
-                detail += f" ({rival.expected_net_wei} against {ticket.expected_net_wei} wei)"
-            check = CheckResult.at_most("shared_pool" if shared else "ticket_limit", 1, 0, "tickets", detail)
-            checks = (*ticket.checks, check)
-            return [
-                self._drop(
-                    Dropped(ticket.opportunity, ticket.quotes, checks, check.check, ticket.expected_net_wei)
-                )
-            ]
-        taken |= pools
+        if not shared and len(self._waiting) < self._tickets.per_block:
+            return None
+        rival = next((r for r in rivals if r is not ticket and r.opportunity.path.pools & pools), None)
+        detail = f"pool {shared[0]} is in a better ticket" if shared else "enough tickets for one block"
+        if rival is not None and shared:
+            detail += f" ({rival.expected_net_wei} against {ticket.expected_net_wei} wei)"
+        check = CheckResult.at_most("shared_pool" if shared else "ticket_limit", 1, 0, "tickets", detail)
+        checks = (*ticket.checks, check)
+        return Dropped(ticket.opportunity, ticket.quotes, checks, check.check, ticket.expected_net_wei)
+
+    def _take_ticket(self, ticket: Ticket, one: Ranked, place: int, taken: set[Address]) -> list[Write]:
+        """Offer a ticket; its pools are taken."""
+        taken |= ticket.opportunity.path.pools
         self._waiting.append(ticket)
         if self._approve is ApproveMode.ALL:
             self._approved[ticket.id] = (DecisionKind.APPROVED_BY_ALL, "--approve all")
         self.tally.tickets += 1
         lost = _why_lost(ticket)
-        return [lambda b: b.ticket(ticket, lost), lambda b: b.ticket_now(ticket)]
+        return [
+            lambda b: b.ticket(ticket, lost, ranked=one, place=place),
+            lambda b: b.ticket_now(ticket),
+        ]
 
-    def _drop(self, dropped: Dropped) -> Write:
-        self.tally.dropped += 1
+    def _drop(self, dropped: Dropped, place: int) -> Write:
         moved_by = self._moves.last(dropped.opportunity.path.pools)
         return lambda b: b.dropped(
             dropped.opportunity,
@@ -397,6 +465,8 @@ class Engine:
             dropped.check,
             net_wei=dropped.net_wei,
             moved_by=moved_by,
+            ranked=dropped.ranked,
+            place=place,
         )
 
     def _expire_old(self, block: BlockRef) -> list[Write]:
@@ -577,6 +647,16 @@ class Engine:
 
 def _decision(decision: Decision) -> Write:
     return lambda b: b.decision(decision)
+
+
+def _closing(closing: Closing) -> Write:
+    return lambda b: b.closing(closing)
+
+
+def _refused(one: Ranked, name: str, observed: int, limit: int, unit: str, detail: str) -> Dropped:
+    """An opportunity that is left out before anything is asked of the node."""
+    check = CheckResult.at_most(name, observed, limit, unit, detail)
+    return Dropped(one.opportunity, (), (check,), name, one.net_wei, one)
 
 
 def _why_lost(ticket: Ticket) -> dict[LenderId, str]:

@@ -23,6 +23,8 @@ class SearchPolicy(BaseModel):
     max_hops: int = Field(default=2, ge=2, le=3)
     #: How many opportunities a block are quoted and simulated.
     top: int = Field(default=10, ge=1, le=200)
+    #: How many opportunities a block get a row of their own in the store; the others are counted.
+    record: int = Field(default=100, ge=1, le=5_000)
 
 
 class TicketPolicy(BaseModel):

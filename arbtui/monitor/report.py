@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-from arbtui.domain import DecisionKind, Token
+from arbtui.domain import ClosedBy, DecisionKind, Token
 from arbtui.domain.settlement import NATIVE
 from arbtui.errors import UsageError
 from arbtui.monitor.performance import ExecutionFacts, Performance, fold
@@ -19,6 +19,8 @@ from arbtui.store.queries import Row, StoreReader
 ETH = Token(NATIVE, "ETH", 18)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LANDED = ("mined", "reverted", "cancelled")
+#: Of those who took opportunities the greatest are named.
+_SENDERS = 10
 
 
 def parse_since(text: str, now: str | None = None) -> str:
@@ -290,11 +292,38 @@ def _missed(reader: StoreReader, since: str | None, decisions: dict[str, int]) -
         "tickets": sum(entry["tickets"] for entry in by_decision.values()),
         "expected_net_wei": str(sum(entry["expected_net_wei"] for entry in by_decision.values())),
         "moved_by_others": moved,
+        "closed": _closed(reader, since),
         "by_decision": {
             kind: {"tickets": entry["tickets"], "expected_net_wei": str(entry["expected_net_wei"])}
             for kind, entry in by_decision.items()
         },
     }
+
+
+def _closed(reader: StoreReader, since: str | None) -> dict[str, Any]:
+    """Opportunities that would have left something and ended, by who ended them; what each sender took."""
+    by = {who.value: {"opportunities": 0, "net_wei": 0} for who in ClosedBy}
+    senders: dict[str, dict[str, int]] = {}
+    for row in reader.query(
+        "SELECT c.closed_by, c.net_wei, c.sender FROM closing AS c"
+        " JOIN opportunity AS o ON o.run = c.run AND o.id = c.opportunity_id WHERE ?1 IS NULL OR o.at >= ?1",
+        (since,),
+    ):
+        entries = [by[str(row["closed_by"])]]
+        if row["sender"] and row["closed_by"] == ClosedBy.FOREIGN:
+            entries.append(senders.setdefault(str(row["sender"]), {"opportunities": 0, "net_wei": 0}))
+        for entry in entries:
+            entry["opportunities"] += 1
+            entry["net_wei"] += int(row["net_wei"])
+    best = sorted(senders.items(), key=lambda item: (-item[1]["net_wei"], item[0]))[:_SENDERS]
+    return {
+        "by": {who: _texts(entry) for who, entry in by.items()},
+        "senders": {sender: _texts(entry) for sender, entry in best},
+    }
+
+
+def _texts(entry: dict[str, int]) -> dict[str, Any]:
+    return {"opportunities": entry["opportunities"], "net_wei": str(entry["net_wei"])}
 
 
 def _dropped(reader: StoreReader, since: str | None) -> dict[str, int]:

@@ -17,6 +17,7 @@ from arbtui.domain import (
     Attempt,
     BlockRef,
     CheckResult,
+    Closing,
     Decision,
     ExecutionStatus,
     ForeignTrade,
@@ -36,6 +37,7 @@ from arbtui.store.driver import mapped, open_writer, sqlite3, utc_now
 from arbtui.store.rows import fallback_json, ladder_json, path_json, seal, whole
 from arbtui.text import redact
 from arbtui.units import Address
+from arbtui.validation import Ranked
 
 Family = Literal["live", "paper"]
 _FALLBACK_NATIVE = Token(NATIVE, "ETH", 18)
@@ -232,9 +234,20 @@ class Batch:
     # ---- the market and its opportunities
 
     def block(
-        self, ref: BlockRef, pools: int, cycles: int, elapsed_ms: float, wallet_balance: int | None = None
+        self,
+        ref: BlockRef,
+        pools: int,
+        cycles: int,
+        elapsed_ms: float,
+        wallet_balance: int | None = None,
+        *,
+        paying: int | None = None,
+        unrecorded: int | None = None,
     ) -> None:
-        """A block that was decided on, and the wei the wallet held at it; the rows that follow carry it."""
+        """A block that was decided on, and the wei the wallet held at it; the rows that follow carry it.
+
+        `paying`: cycles with a gross profit; `unrecorded`: those of them that get no row of their own.
+        """
         self._insert(
             "block",
             {
@@ -247,6 +260,8 @@ class Batch:
                 "cycles": cycles,
                 "elapsed_ms": float(elapsed_ms),
                 "wallet_balance": whole(wallet_balance),
+                "paying": paying,
+                "unrecorded": unrecorded,
             },
             key=("run", "number", "hash"),
         )
@@ -262,6 +277,8 @@ class Batch:
         net_wei: int | None = None,
         why_lost: Mapping[LenderId, str] | None = None,
         moved_by: ForeignTrade | None = None,
+        ranked: Ranked | None = None,
+        place: int | None = None,
     ) -> None:
         """An opportunity that became no ticket; `reason` is the failed check's name.
 
@@ -273,12 +290,42 @@ class Batch:
             (self._run, opportunity.id),
         ).fetchone()
         if not became:
-            self._opportunity(opportunity, "dropped", reason, net_wei, moved_by)
+            self._opportunity(opportunity, "dropped", reason, net_wei, moved_by, ranked, place)
             self._quotes(opportunity, quotes, None, why_lost or {})
             self.checks("opportunity", opportunity.id, "ticket", checks, block=opportunity.block.number)
 
+    def closing(self, closing: Closing) -> None:
+        """How an opportunity that was open ended; told again (after a reorganisation), the newer word stands."""
+        trade = closing.trade
+        self._insert(
+            "closing",
+            {
+                "run": self._run,
+                "opportunity_id": closing.opportunity_id,
+                "path_id": closing.path_id,
+                "first_block": closing.first_block,
+                "last_block": closing.last_block,
+                "closed_block": closing.closed_block,
+                "net_wei": whole(closing.net_wei),
+                "closed_by": closing.by.value,
+                "pool": trade.pool if trade else None,
+                "tx": trade.tx_hash if trade else None,
+                "tx_index": closing.tx_index,
+                "log_index": trade.log_index if trade else None,
+                "sender": closing.sender,
+                "tip_per_gas": whole(closing.tip_per_gas),
+            },
+            key=("run", "opportunity_id"),
+        )
+
     def ticket(
-        self, ticket: Ticket, why_lost: Mapping[LenderId, str], *, created_at: str | None = None
+        self,
+        ticket: Ticket,
+        why_lost: Mapping[LenderId, str],
+        *,
+        created_at: str | None = None,
+        ranked: Ranked | None = None,
+        place: int | None = None,
     ) -> None:
         """A ticket with its opportunity, every lender's quote and why the others lost, and its checks.
 
@@ -290,7 +337,7 @@ class Batch:
                 raise StoreError(f"{self._store.path}: ticket {ticket.id} stands for another digest already")
             return
         opportunity = ticket.opportunity
-        self._opportunity(opportunity, "ticket", "", ticket.expected_net_wei)
+        self._opportunity(opportunity, "ticket", "", ticket.expected_net_wei, ranked=ranked, place=place)
         self._quotes(opportunity, ticket.quotes, ticket.lender, why_lost)
         self._insert(
             "ticket",
@@ -658,7 +705,10 @@ class Batch:
         reason: str,
         net_wei: int | None,
         moved_by: ForeignTrade | None = None,
+        ranked: Ranked | None = None,
+        place: int | None = None,
     ) -> None:
+        rate = ranked.rate if ranked else None
         self._insert(
             "opportunity",
             {
@@ -679,6 +729,11 @@ class Batch:
                 "reason": reason,
                 "net_wei": whole(net_wei),
                 **_moved_by(moved_by),
+                "place": place,
+                "behind": ranked.behind if ranked else None,
+                "rate_numerator": whole(rate.numerator) if rate else None,
+                "rate_denominator": whole(rate.denominator) if rate else None,
+                "rate_pools": json.dumps(list(rate.pools)) if rate else None,
             },
             key=("run", "id"),
         )

@@ -72,6 +72,7 @@ class DeskView:
     decisions: tuple[Row, ...]
     incidents: tuple[Row, ...]
     commands: tuple[Row, ...]
+    closings: tuple[Row, ...]
     tokens: dict[str, tuple[str, int]]
 
     def ticket(self, ticket_id: str) -> Row | None:
@@ -105,6 +106,7 @@ def read_desk(
                 _command(row)
                 for row in reader.query("SELECT * FROM command ORDER BY id DESC LIMIT ?", (log,))
             ),
+            closings=tuple(clean(row) for row in reader.closings(limit=log)),
             tokens=_tokens(reader),
         )
 

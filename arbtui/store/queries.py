@@ -122,7 +122,26 @@ class StoreReader:
         found = _opportunity(rows[0])
         found["quotes"] = self.quotes(found["run"], opportunity_id)
         found["checks"] = self.checks(opportunity_id)
+        found["closing"] = self.closing(found["run"], opportunity_id)
         return found
+
+    def closing(self, run: str, opportunity_id: str) -> Row | None:
+        """How an opportunity that was open ended; None while it is open, or where a later row of its path says."""
+        rows = self.query("SELECT * FROM closing WHERE run = ? AND opportunity_id = ?", (run, opportunity_id))
+        return _without_twins(rows[0]) if rows else None
+
+    def closings(self, since: str | None = None, limit: int = 100) -> list[Row]:
+        """Newest first: opportunities that ended, who ended them, and what they would have left, with their path."""
+        rows = self.query(
+            "SELECT c.*, o.path, o.at, o.outcome, o.reason, o.token, o.token_symbol, o.token_decimals"
+            " FROM closing AS c JOIN opportunity AS o ON o.run = c.run AND o.id = c.opportunity_id"
+            " WHERE ?1 IS NULL OR o.at >= ?1 ORDER BY c.rowid DESC LIMIT ?2",
+            (since, limit),
+        )
+        for row in rows:
+            row["path"] = json.loads(row["path"])
+            row["token"] = _token(row)
+        return [_without_twins(row) for row in rows]
 
     def quotes(self, run: str, opportunity_id: str) -> list[Row]:
         """Every lender's answer, the chosen first, then the usable by cost; `why_lost` says why not."""
@@ -155,6 +174,7 @@ class StoreReader:
         found = _ticket(rows[0])
         found["quotes"] = self.quotes(found["run"], found["opportunity"])
         found["checks"] = self.checks(ticket_id)
+        found["closing"] = self.closing(found["run"], found["opportunity"])
         found["decisions"] = self.query(
             "SELECT * FROM decision WHERE ticket_id = ? ORDER BY id", (ticket_id,)
         )
@@ -273,7 +293,7 @@ class StoreReader:
 _TICKETS = (
     "SELECT t.*, n.block AS now_block, n.expected_profit AS now_profit, n.expected_gas AS now_gas,"
     " n.expected_net_wei AS now_net_wei, n.seen_at,"
-    " o.token, o.token_symbol, o.token_decimals, o.path_id, o.amount_in, o.gross_profit,"
+    " o.token, o.token_symbol, o.token_decimals, o.path_id, o.amount_in, o.gross_profit, o.place, o.behind,"
     " (SELECT d.kind FROM decision AS d WHERE d.ticket_id = t.id ORDER BY d.id DESC LIMIT 1) AS decision,"
     " (SELECT d.reason FROM decision AS d WHERE d.ticket_id = t.id ORDER BY d.id DESC LIMIT 1)"
     " AS decision_reason"
@@ -309,6 +329,7 @@ def _opportunity(row: Row) -> Row:
     row = _without_twins(row)
     row["token"] = _token(row)
     row["path"] = json.loads(row["path"])
+    row["rate_pools"] = json.loads(row["rate_pools"]) if row["rate_pools"] else None
     return row
 
 

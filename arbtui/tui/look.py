@@ -46,6 +46,9 @@ _STATES: dict[str, tuple[str, str, str, Tone]] = {
     "expired_seen": ("∅", "-", "expired", "dim"),
     "expired_unseen": ("∅", "-", "unseen", "dim"),
     "stale": ("⊘", "%", "stale", "warn"),
+    "closed_foreign": ("◌", "~", "taken", "warn"),
+    "closed_ours": ("●", "*", "taken by us", "good"),
+    "closed_nobody": ("◌", "~", "gone", "dim"),
     "incident": ("!", "!", "incident", "bad"),
     "command": ("›", ">", "command", "accent"),
 }

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from arbtui.tui.filtering import parse_filter
 from arbtui.tui.live_table import Cell, Column, LiveTable, TableRow
 from arbtui.tui.look import Look, Row, age, clock_of, short
-from arbtui.tui.sheets import Draw, Page, execution_page, log_page, ticket_page
+from arbtui.tui.sheets import Draw, Page, closing_text, execution_page, log_page, ticket_page
 from arbtui.units import format_amount
 
 if TYPE_CHECKING:
@@ -447,6 +447,22 @@ class LogPane(Pane):
                         if row["moved_by_tx"]
                         else []
                     ),
+                ],
+            }
+        for row in view.closings:
+            yield {
+                "key": f"e:{row['run']}:{row['opportunity_id']}",
+                "at": row["at"],
+                "state": f"closed_{row['closed_by']}",
+                "who": self.look.path(row["path"]),
+                "text": closing_text(row),
+                "block": row["closed_block"],
+                "copy": row["tx"] or row["opportunity_id"],
+                "facts": [
+                    ("opportunity", row["opportunity_id"]),
+                    ("would leave", f"{self.look.signed(int(row['net_wei']))} {self.look.native}"),
+                    *([("transaction", row["tx"]), ("pool", row["pool"])] if row["tx"] else []),
+                    *([("sender", row["sender"])] if row["sender"] else []),
                 ],
             }
         for row in view.incidents:

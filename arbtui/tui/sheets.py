@@ -25,6 +25,7 @@ from arbtui.tui.look import (
     significant,
     wrap,
 )
+from arbtui.units import format_gwei
 
 Draw = Callable[[int], Content]
 
@@ -110,6 +111,7 @@ def ticket_page(page: Page, detail: Row, now: Row | None, *, left: str = "") -> 
     _checks(page, detail["checks"], detail["token"]["decimals"])
     _decisions(page, detail.get("decisions", ()))
     _moved_by(page, detail)
+    _place(page, detail)
 
 
 def approval_page(page: Page, detail: Row) -> None:
@@ -330,6 +332,36 @@ def _moved_by(page: Page, row: Row) -> None:
             f" by {short(row['moved_by_tx'], 10, 6)}",
             tone="warn",
         )
+
+
+def _place(page: Page, row: Row) -> None:
+    """Where it stood in its block, on whose liquidity, and who ended it."""
+    if row.get("place"):
+        page.text(f"place {row['place']} of its block, by net", tone="dim")
+    if row.get("behind"):
+        page.text(
+            f"trades on a pool of the better opportunity {row['behind']}: only one can have it", tone="warn"
+        )
+    closing = row.get("closing")
+    if closing:
+        page.text(closing_text(closing), tone="warn" if closing["closed_by"] == "foreign" else "dim")
+
+
+def closing_text(closing: Row) -> str:
+    """Which transaction ended an opportunity, in one sentence."""
+    lived = closing["last_block"] - closing["first_block"] + 1
+    told = f"open for {lived} block{'s' if lived != 1 else ''}, ended in block {closing['closed_block']:,}"
+    if closing["closed_by"] == "nobody":
+        return f"{told} without a swap on its pools: liquidity or the price of gas moved"
+    whose = "our own" if closing["closed_by"] == "ours" else "the"
+    told += f" by {whose} transaction {short(closing['tx'], 10, 6)}"
+    if closing["tx_index"] is not None:
+        told += f", at position {closing['tx_index']}"
+    if closing["sender"]:
+        told += f", of {short(closing['sender'])}"
+    if closing["tip_per_gas"] is not None:
+        told += f", tip {format_gwei(int(closing['tip_per_gas']))}"
+    return told
 
 
 def execution_page(page: Page, detail: Row) -> None:

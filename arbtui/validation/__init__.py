@@ -2,6 +2,16 @@
 
 from arbtui.validation.checks import Candidate
 from arbtui.validation.policy import ValidationPolicy
+from arbtui.validation.ranking import FREE_LOAN, LoanCost, Ranked, rank
 from arbtui.validation.validator import OpportunityValidator, Verdict
 
-__all__ = ["Candidate", "OpportunityValidator", "ValidationPolicy", "Verdict"]
+__all__ = [
+    "FREE_LOAN",
+    "Candidate",
+    "LoanCost",
+    "OpportunityValidator",
+    "Ranked",
+    "ValidationPolicy",
+    "Verdict",
+    "rank",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from arbtui.domain import CheckResult, ConversionRate, LoanQuote, Opportunity, PoolKind, Token
+from arbtui.domain import CheckResult, ConversionRate, LoanQuote, Opportunity, Path, PoolKind, Token
 from arbtui.market.state import MarketState
 from arbtui.units import Wei
 from arbtui.validation.policy import ValidationPolicy
@@ -42,13 +42,17 @@ class Candidate:
         """Gas of the whole transaction: simulated, else the priors of run, hops and lender."""
         if self.simulated_gas is not None:
             return self.simulated_gas
-        hops = sum(GAS_PRIOR_HOP[hop.kind] for hop in self.opportunity.path.hops)
-        return GAS_PRIOR_RUN + hops + (self.chosen.gas_overhead if self.chosen else 0)
+        return route_gas(self.opportunity.path) + (self.chosen.gas_overhead if self.chosen else 0)
 
     @property
     def loan_fee(self) -> int:
         """Of the chosen lender; of none chosen, the least any usable lender could ask: nothing."""
         return self.chosen.fee or 0 if self.chosen else 0
+
+
+def route_gas(path: Path) -> int:
+    """Gas of executing `path` with own capital, by the priors."""
+    return GAS_PRIOR_RUN + sum(GAS_PRIOR_HOP[hop.kind] for hop in path.hops)
 
 
 def check_path(candidate: Candidate, policy: ValidationPolicy) -> CheckResult:

@@ -125,6 +125,48 @@ async def test_observe_makes_tickets_that_nobody_decides(devnet: Devnet, tmp_pat
     assert said["last_block"] == ticket["last_block"]
 
 
+async def test_who_closed_a_missed_opportunity_is_told_from_the_chain(devnet: Devnet, tmp_path: Path) -> None:
+    """The first swap on its pools past its last block: position, sender and tip as the receipt says."""
+    config = limited(config_for(devnet, tmp_path / "store"), "DAI")
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        pool = await hand.dislocate("DAI/WETH", 20_000)
+
+        async def close(block: int) -> None:
+            if block == 2:
+                await hand.dislocate("DAI/WETH", 0, mine=False)
+
+        await trade_until(
+            hand,
+            config,
+            lambda seen: seen.blocks >= 5,
+            stage=Stage.OBSERVE,
+            approve=ApproveMode.NONE,
+            between=close,
+        )
+        with open_store(config.store.directory, "paper") as reader:
+            closings = reader.closings()
+            opened = [reader.opportunity(row["opportunity_id"]) for row in closings]
+        assert closings
+        for row in closings:
+            receipt = await hand.node.receipt(row["tx"])
+            assert receipt is not None
+            block = await hand.node.block(receipt.block_hash)
+            assert (row["closed_by"], row["closed_block"]) == ("foreign", receipt.block_number)
+            assert row["tx_index"] == receipt.tx_index
+            assert row["sender"] == receipt.sender
+            assert row["sender"] in hand.book.traders
+            assert int(row["tip_per_gas"]) == receipt.effective_gas_price - block.base_fee_per_gas
+            assert row["last_block"] == receipt.block_number - 1
+        assert {row["pool"] for row in closings} == {pool}
+        # Of a path whose ticket waited the ticket's own row, else that of the last block on which it paid.
+        assert all(
+            found is not None and (found["outcome"] == "ticket" or found["block"] == row["last_block"])
+            for found, row in zip(opened, closings, strict=True)
+        )
+        assert any(found is not None and found["outcome"] == "ticket" for found in opened)
+
+
 async def test_a_second_engine_is_refused(devnet: Devnet, tmp_path: Path) -> None:
     config = config_for(devnet, tmp_path / "store")
     other = config_for(devnet, tmp_path / "other")

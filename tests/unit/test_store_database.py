@@ -8,13 +8,23 @@ from typing import Any
 
 import pytest
 
-from arbtui.domain import AttemptKind, DecisionKind, Delivery, ExecutionStatus, Stage
+from arbtui.domain import (
+    AttemptKind,
+    ClosedBy,
+    Closing,
+    ConversionRate,
+    DecisionKind,
+    Delivery,
+    ExecutionStatus,
+    Stage,
+)
 from arbtui.errors import StoreError
 from arbtui.execution.ports import OpenExecution
 from arbtui.store import Batch, Store, StoreReader, open_store
 from arbtui.store.database import family_of
 from arbtui.store.driver import sqlite3
-from arbtui.units import ETHER, UINT256_MAX
+from arbtui.units import ETHER, UINT256_MAX, Wei
+from arbtui.validation import Ranked
 from tests import factories as make
 
 S = ExecutionStatus
@@ -274,6 +284,44 @@ def test_an_exception_rolls_the_whole_batch_back(store: Store, reader: StoreRead
     assert [row["id"] for row in reader.executions()] == ["e1"]
 
 
+def test_place_rate_and_ending_of_an_opportunity_round_trip(store: Store, reader: StoreReader) -> None:
+    rate = ConversionRate(make.DAI, 2_500, 3, make.HEAD, (make.POOL_A, make.POOL_B))
+    found = make.opportunity()
+    trade = make.foreign_trade()
+    ended = Closing(
+        found.id,
+        found.path.id,
+        make.HEAD - 3,
+        make.HEAD,
+        make.HEAD + 1,
+        10**30,
+        ClosedBy.FOREIGN,
+        trade,
+        tx_index=4,
+        sender=make.TREASURY,
+        tip_per_gas=Wei(2**70),
+    )
+    with store.batch() as batch:
+        batch.block(make.block_ref(), 40, 96, 3.5, paying=9, unrecorded=2)
+        batch.dropped(found, (), (), "gas_cost", ranked=Ranked(found, rate, 5, 6, 7, "better"), place=3)
+        batch.closing(replace(ended, tip_per_gas=None, sender=None))
+        batch.closing(ended)
+    (block,) = reader.blocks()
+    assert (block["paying"], block["unrecorded"]) == (9, 2)
+    row = reader.opportunity(found.id)
+    assert row is not None
+    assert (row["place"], row["behind"]) == (3, "better")
+    assert (row["rate_numerator"], row["rate_denominator"]) == ("2500", "3")
+    assert row["rate_pools"] == [make.POOL_A, make.POOL_B]
+    told = row["closing"]
+    assert (told["tx"], told["pool"], told["log_index"]) == (trade.tx_hash, trade.pool, trade.log_index)
+    assert (told["tx_index"], told["sender"], told["tip_per_gas"]) == (4, make.TREASURY, str(2**70))
+    (listed,) = reader.closings()
+    assert listed["net_wei"] == str(10**30)
+    assert listed["path"] == row["path"]
+    assert reader.closings(since=make.at(10**6)) == []
+
+
 def test_a_refused_row_rolls_back_what_came_before_it(store: Store, reader: StoreReader) -> None:
     def write() -> None:
         with store.batch() as batch:
@@ -507,10 +555,12 @@ def test_an_older_schema_is_not_read_but_brought_up(store: Store, tmp_path: Path
     store.close()
     other = sqlite3.connect(tmp_path / "live.sqlite")
     with other:
-        other.execute("DELETE FROM _sqlite_migrations WHERE name = '0007_desk'")
-        other.execute("DROP TABLE ticket_now")
-        other.execute("ALTER TABLE ticket DROP COLUMN fallback")
-        other.execute("ALTER TABLE block DROP COLUMN wallet_balance")
+        other.execute("DELETE FROM _sqlite_migrations WHERE name = '0009_missed'")
+        other.execute("DROP TABLE closing")
+        for column in ("place", "behind", "rate_numerator", "rate_denominator", "rate_pools"):
+            other.execute(f"ALTER TABLE opportunity DROP COLUMN {column}")
+        for column in ("paying", "unrecorded"):
+            other.execute(f"ALTER TABLE block DROP COLUMN {column}")
     other.close()
     with pytest.raises(StoreError) as error:
         open_store(tmp_path)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from arbtui.domain import ClosedBy, Closing, Log
+from arbtui.engine.moves import SWAPS, Moves, OpenPaths
+from arbtui.units import Address
+from arbtui.validation import Ranked
+from tests.factories import POOL_A, POOL_B, block_ref, opportunity, word
+
+SWAP = min(SWAPS)
+
+
+def swap(pool: Address, block: int, index: int, tx: str = "foreign") -> Log:
+    return Log(pool, (SWAP,), b"", block, word(tx, block), index)
+
+
+def worth(block: int, net: int | None = 10**15) -> Ranked:
+    return Ranked(opportunity(block=block_ref(block)), None, 0, 0, net)
+
+
+def watched(*blocks: tuple[int, list[Log], bool]) -> tuple[OpenPaths, list[list[Closing]]]:
+    """Each block's logs, and whether the path still pays on it."""
+    moves = Moves()
+    paths = OpenPaths(moves)
+    told: list[list[Closing]] = []
+    for number, logs, pays in blocks:
+        block = block_ref(number)
+        moves.take(block, logs, {word("ours", number)})
+        told.append(list(paths.look(block, [worth(number)] if pays else [])))
+    return paths, told
+
+
+def test_the_first_swap_on_a_pool_of_the_path_closed_it() -> None:
+    logs = [swap(POOL_B, 12, 9), swap(POOL_A, 12, 4), swap(POOL_A, 12, 2, "other")]
+    _, told = watched(
+        (10, [], True), (11, [], True), (12, sorted(logs, key=lambda log: log.log_index), False)
+    )
+    (closing,) = told[2]
+    assert told[:2] == [[], []]
+    assert closing.by is ClosedBy.FOREIGN
+    assert closing.trade is not None
+    assert closing.trade.log_index == 2
+    assert closing.trade.tx_hash == word("other", 12)
+    assert (closing.first_block, closing.last_block, closing.closed_block) == (10, 11, 12)
+    assert closing.opportunity_id == opportunity(block=block_ref(11)).id
+
+
+def test_swaps_before_it_was_last_seen_did_not_close_it() -> None:
+    _, told = watched((10, [swap(POOL_A, 10, 1)], True), (11, [], False))
+    (closing,) = told[1]
+    assert (closing.by, closing.trade) == (ClosedBy.NOBODY, None)
+
+
+def test_our_own_trade_is_told_as_ours_though_others_follow() -> None:
+    logs = [swap(POOL_A, 11, 1, "ours"), swap(POOL_A, 11, 5)]
+    _, told = watched((10, [], True), (11, logs, False))
+    (closing,) = told[1]
+    assert closing.by is ClosedBy.OURS
+
+
+def test_what_would_have_left_nothing_is_no_loss() -> None:
+    paths = OpenPaths(Moves())
+    assert paths.look(block_ref(10), [worth(10, 0), worth(10, None), worth(10, -5)]) == []
+    assert paths.look(block_ref(11), []) == []
+
+
+def test_one_that_still_pays_but_less_than_its_costs_has_ended() -> None:
+    moves = Moves()
+    paths = OpenPaths(moves)
+    paths.look(block_ref(10), [worth(10)])
+    (closing,) = paths.look(block_ref(11), [worth(11, -1)])
+    assert closing.by is ClosedBy.NOBODY
+    assert closing.net_wei == 10**15
+
+
+def test_a_block_that_was_undone_closed_nothing() -> None:
+    moves = Moves()
+    paths = OpenPaths(moves)
+    paths.look(block_ref(10), [worth(10)])
+    moves.take(block_ref(11), [swap(POOL_A, 11, 3, "gone")], ())
+    moves.undo(11)
+    moves.take(block_ref(11, fork=1), [swap(POOL_B, 11, 7, "stands")], ())
+    (closing,) = paths.look(block_ref(11, fork=1), [])
+    assert closing.trade is not None
+    assert closing.trade.tx_hash == word("stands", 11)
+
+
+def test_a_block_told_twice_counts_once_and_the_last_word_stands() -> None:
+    moves = Moves()
+    block = block_ref(11)
+    moves.take(block, [swap(POOL_A, 11, 3)], ())
+    moves.take(block, [swap(POOL_A, 11, 3)], {word("foreign", 11)})
+    assert moves.last({POOL_A}) is None
+    first = moves.first({POOL_A}, 10)
+    assert first is not None
+    assert first[1]
+
+
+def test_other_logs_are_no_swaps() -> None:
+    moves = Moves()
+    log = replace(swap(POOL_A, 11, 3), topics=(word("Transfer"),))
+    moves.take(block_ref(11), [log, replace(log, topics=())], ())
+    assert moves.last({POOL_A}) is None

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from arbtui.domain import ConversionRate, Opportunity, Path
+from arbtui.units import ETHER, GWEI, Address, Wei, parse_address
+from arbtui.validation import LoanCost, rank
+from arbtui.validation.checks import route_gas
+from tests.factories import DAI, WETH, opportunity, path
+
+PRICE = Wei(10 * GWEI)
+ONE_TO_ONE = ConversionRate(WETH, 1, 1, 1, ())
+
+
+def through(number: int, *, token_in_dai: bool = False, gross: int = ETHER) -> Opportunity:
+    """A cycle whose first pool is number `number` and whose second is its own."""
+    route = path()
+    first, second = route.hops
+    pools = (pool(number), pool(1_000 + number))
+    hops = tuple(
+        type(hop)(address, hop.dex, hop.kind, hop.fee_ppm, hop.token_in, hop.token_out)
+        for hop, address in zip((first, second), pools, strict=True)
+    )
+    changes = {"token": DAI} if token_in_dai else {}
+    return opportunity(gross=gross, path=Path(hops), **changes)
+
+
+def pool(number: int) -> Address:
+    return parse_address(f"0x{number:040x}")
+
+
+def test_the_net_is_gross_less_loan_and_gas_to_the_wei() -> None:
+    (one,) = rank(
+        [opportunity(12 * ETHER, ETHER // 10)],
+        {WETH.address: ONE_TO_ONE},
+        PRICE,
+        lambda _: LoanCost(501, 40_000),
+    )
+    gas = route_gas(path()) + 40_000
+    fee = -(-12 * ETHER * 501 // 1_000_000)
+    assert (one.loan_fee, one.gas) == (fee, gas)
+    assert one.net_wei == ETHER // 10 - fee - gas * PRICE
+
+
+def test_tokens_are_compared_in_wei_at_the_rate_that_is_kept() -> None:
+    """A tenth of an ETH beats 200 DAI at 2,500 DAI per ETH, though its number is smaller."""
+    rate = ConversionRate(DAI, 2_500, 1, 7, (pool(1), pool(2)))
+    in_dai = through(1, token_in_dai=True, gross=200 * ETHER)
+    in_eth = through(2, gross=ETHER // 10)
+    ranked = rank([in_dai, in_eth], {DAI.address: rate, WETH.address: ONE_TO_ONE}, PRICE)
+    assert [one.opportunity for one in ranked] == [in_eth, in_dai]
+    assert ranked[1].rate is rate
+    assert ranked[1].net_wei == 200 * ETHER // 2_500 - ranked[1].gas * PRICE
+
+
+def test_gas_decides_between_a_dear_and_a_cheap_loan() -> None:
+    costs = {WETH.address: LoanCost(0, 5_000_000), DAI.address: LoanCost(100, 0)}
+    rates = {WETH.address: ONE_TO_ONE, DAI.address: ConversionRate(DAI, 1, 1, 1, ())}
+    free_but_heavy, dear_but_light = through(1), through(2, token_in_dai=True)
+    ranked = rank([free_but_heavy, dear_but_light], rates, PRICE, costs.__getitem__)
+    assert ranked[0].opportunity is dear_but_light
+
+
+def test_what_has_no_rate_comes_last_and_has_no_net() -> None:
+    ranked = rank(
+        [through(1, token_in_dai=True, gross=10**30), through(2, gross=1)], {WETH.address: ONE_TO_ONE}, PRICE
+    )
+    assert [one.net_wei is None for one in ranked] == [False, True]
+
+
+def test_one_that_shares_a_pool_names_the_best_placed_that_has_it() -> None:
+    best, lesser = through(1, gross=3 * ETHER), through(2, gross=2 * ETHER)
+    first, second = best.path.hops
+    crossing = opportunity(gross=ETHER, path=Path((first, lesser.path.hops[1])))
+    ranked = rank([crossing, lesser, best], {WETH.address: ONE_TO_ONE}, PRICE)
+    assert [one.behind for one in ranked] == [None, None, best.id]
+    assert second.pool not in crossing.path.pools
+
+
+def test_equal_ones_stand_in_the_order_of_their_ids() -> None:
+    several = [through(number) for number in range(1, 8)]
+    forward = rank(several, {WETH.address: ONE_TO_ONE}, PRICE)
+    assert forward == rank(reversed(several), {WETH.address: ONE_TO_ONE}, PRICE)
+    assert [one.opportunity.id for one in forward] == sorted(one.id for one in several)
