@@ -162,7 +162,7 @@ def _report(reader: StoreReader, window: Window, numeraire: Token, now: str) -> 
 
 
 def ledger_rows(
-    reader: StoreReader, since: str | None = None, numeraire: Token = ETH
+    reader: StoreReader, since: str | None = None, numeraire: Token = ETH, *, until: str | None = None
 ) -> list[dict[str, Any]]:
     """A line per settlement, oldest first, all with the same keys: for `report --csv`.
 
@@ -170,7 +170,9 @@ def ledger_rows(
     the rate says how many base units of the ticket's token one wei of the native coin was worth, and where.
     """
     with reader.snapshot():
-        settlements = reader.settlements(since)
+        settlements = [
+            row for row in reader.settlements(since) if until is None or str(row["decided_at"]) < until
+        ]
         rates = {
             str(row["id"]): row
             for row in reader.query(
@@ -392,16 +394,20 @@ def _promise(promise: Promise) -> dict[str, Any]:
 
 
 def _histogram(nets: Sequence[Amount]) -> list[dict[str, Any]]:
-    """At most HISTOGRAM_BINS bins of equal, whole width from the worst to the best net; `to` is not in its bin."""
+    """About HISTOGRAM_BINS bins of equal, whole width from the worst to the best net; `to` is not in its bin.
+
+    Bins begin at multiples of their width, so that none holds both wins and losses.
+    """
     if not nets:
         return []
     low, high = math.floor(min(nets)), math.floor(max(nets))
     width = max(1, -(-(high - low + 1) // HISTOGRAM_BINS))
-    counts = [0] * (-(-(high - low + 1) // width))
+    first = low // width
+    counts = [0] * (high // width - first + 1)
     for net in nets:
-        counts[(math.floor(net) - low) // width] += 1
+        counts[math.floor(net) // width - first] += 1
     return [
-        {"from_wei": str(low + i * width), "to_wei": str(low + (i + 1) * width), "count": count}
+        {"from_wei": str((first + i) * width), "to_wei": str((first + i + 1) * width), "count": count}
         for i, count in enumerate(counts)
     ]
 
