@@ -21,7 +21,7 @@ class FileLock:
     Raises LockHeld where another process (or this one, a second time) has it; `advice` says how to mend it.
     """
 
-    def __init__(self, path: Path, advice: str) -> None:
+    def __init__(self, path: Path, advice: str, who: str = "engine") -> None:
         self.path = path
         with mapped(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ class FileLock:
         except BlockingIOError:
             holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._descriptor)
-            raise LockHeld(f"another engine (pid {holder}) holds {path}; {advice}") from None
+            raise LockHeld(f"another {who} (pid {holder}) holds {path}; {advice}") from None
         except OSError as error:
             os.close(self._descriptor)
             raise LockHeld(f"{path} cannot be locked ({error.strerror}); {advice}") from error
