@@ -18,6 +18,7 @@ from arbtui.config import Config, PoolEntry
 from arbtui.domain import BlockRef, Call, CallResult, ConversionRate, LoanQuote, PoolKind, Stage, Token
 from arbtui.engine import Decider, Engine, Sending, SettlementTerms, SystemClock
 from arbtui.engine.deciding import read_fees
+from arbtui.engine.reconciling import Reconciler
 from arbtui.errors import ArbtuiError, MalformedAnswer, StoreError, WrongChain
 from arbtui.execution import Signer
 from arbtui.lenders import FlashLoanManager, GasView, build_lenders, cheapest
@@ -301,6 +302,17 @@ def _engine(
         sending=sending,
         journal=journal,
         store=store,
+        reconciler=Reconciler(
+            node=node,
+            store=store,
+            wallet=config.wallet,
+            policy=config.reconciliation,
+            multicall=chain.multicall,
+            tokens=desk.tokens,
+            watched=bases,
+            native_symbol=chain.native_symbol,
+            say=say,
+        ),
         clock=clock,
         terms_of=lambda ticket_id: _terms(config, ticket_id, stage),
         say=say,

@@ -21,7 +21,7 @@ from pydantic_settings.exceptions import SettingsError
 from arbtui.chain.policy import ChainPolicy
 from arbtui.domain import PoolKind, Token
 from arbtui.domain.fields import AddressField
-from arbtui.engine.policy import SearchPolicy, TicketPolicy, WalletPolicy
+from arbtui.engine.policy import ReconciliationPolicy, SearchPolicy, TicketPolicy, WalletPolicy
 from arbtui.errors import ConfigError
 from arbtui.gas import GasPolicy
 from arbtui.lenders import LendersPolicy
@@ -98,6 +98,7 @@ class Config(BaseSettings):
     gas: GasPolicy = GasPolicy()
     validation: ValidationPolicy = ValidationPolicy()
     lenders: LendersPolicy = LendersPolicy()
+    reconciliation: ReconciliationPolicy = ReconciliationPolicy()
     alerts: AlertsPolicy = AlertsPolicy()
     tokens: tuple[TokenEntry, ...] = Field(min_length=1)
     pools: tuple[PoolEntry, ...] = ()

@@ -78,6 +78,11 @@ NOTES: dict[str, tuple[str, str]] = {
     "lenders.maker.enabled": ("", "quote and use it"),
     "lenders.maker.stand_in": ("", "it is the local chain's stand-in, and is called so"),
     "lenders.own.limit": ("base units", "of any one token; 0: own capital is never used"),
+    "reconciliation.depth_blocks": (
+        "blocks",
+        "a block with so many above it counts as final: 64 on Ethereum",
+    ),
+    "reconciliation.stop_on_gain": ("", "whether a gain that no settlement explains stops sending too"),
     "alerts.urls": ("", "apprise addresses, each a secret: [alerts.md](alerts.md)"),
     "alerts.every_s": ("s", "between looks at the store"),
     "alerts.cooldown_s": ("s", "between messages about one thing that is not urgent"),
