@@ -41,7 +41,7 @@ def _block(batch: Batch, number: int, rng: random.Random) -> None:
         40,
         96,
         rng.uniform(20, 300),
-        (50 - number // 10) * ETHER // 10,
+        max(1, 50 - number // 10) * ETHER // 10,
         paying=9,
         unrecorded=2,
     )

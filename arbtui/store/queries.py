@@ -70,6 +70,13 @@ class StoreReader:
         with mapped(self.path):
             return [dict(row) for row in self._connection.execute(sql, values)]
 
+    def rows_of(self, name: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Every row of a table or view, one by one, as tuples; for export."""
+        chosen = ", ".join(f'"{column}"' for column in columns)
+        with mapped(self.path):
+            for row in self._connection.execute(f'SELECT {chosen} FROM "{name}"'):  # noqa: S608 - names of the schema
+                yield tuple(row)
+
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Several reads that belong together see one state of the file; keep it short."""

@@ -6,10 +6,11 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.bench import gas, search
+from tests.bench import gas, search, store
 
 BENCHES: dict[str, tuple[str, Callable[[], list[str]]]] = {
     "search": ("scan --snapshot on a generated market", search.lines),
+    "store": ("commits under two readers", store.lines),
     "gas": ("gas of the executor by lender and route, on a local chain", lambda: gas.lines(gas.measure())),
 }
 
