@@ -37,6 +37,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "executions": ("arbtui.cli.records:executions", "Executions with status, lender and profit."),
     "report": ("arbtui.cli.report:report", "What was earned, what was missed and why."),
     "alert": ("arbtui.cli.alert:alert", "Tell somebody: channels, watch, what was told."),
+    "metrics": ("arbtui.cli.metrics:metrics", "Figures for Prometheus, and /healthz, on loopback."),
     "db": ("arbtui.cli.db:db", "Check the store, or bring it up to this version."),
     "config": ("arbtui.cli.config:config", "Show or check the configuration."),
 }

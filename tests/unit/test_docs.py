@@ -14,6 +14,7 @@ import pytest
 from arbtui.domain import DecisionKind, ExecutionStatus, LenderId
 from arbtui.lenders.base import Reason
 from arbtui.monitor import build_report
+from arbtui.monitor.metrics import METRICS
 from arbtui.monitor.rules import RULES
 from arbtui.recovery import ErrorClass
 from arbtui.store import Store, open_store
@@ -107,6 +108,10 @@ def test_every_decision_error_and_incident_is_explained() -> None:
     assert {"node", "reorg"} <= incidents
     names = {str(kind) for kind in DecisionKind} | {str(name) for name in ErrorClass} | incidents
     assert missing(names, page("docs/monitoring.md")) == set()
+
+
+def test_every_metric_is_explained() -> None:
+    assert missing(set(METRICS), page("docs/monitoring.md")) == set()
 
 
 def test_every_alert_rule_is_explained() -> None:
