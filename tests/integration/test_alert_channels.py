@@ -157,6 +157,15 @@ def test_a_channel_that_fails_says_so_without_its_address(
     assert "hunter2" not in shown
 
 
+def test_no_part_of_an_address_is_left_in_what_a_service_said() -> None:
+    one = channel("json://user:hunter2@hooks.example/very-secret-token?key=swordfish")
+    said = one._scrubbed(
+        ["user failed at https://hooks.example/very-secret-token with hunter2 and swordfish"]
+    )
+    assert not [part for part in ("user", "hunter2", "hooks.example", "secret", "swordfish") if part in said]
+    assert "failed at" in said
+
+
 def test_an_address_that_is_none_is_refused_without_being_shown() -> None:
     with pytest.raises(UsageError) as error:
         open_channels([SecretStr("json://127.0.0.1/ok"), SecretStr("nonsense://hunter2")])

@@ -103,6 +103,22 @@ def test_closings_of_what_was_dropped_stay_in_sum(tmp_path: Path) -> None:
     assert report(tmp_path)["missed"] == before["missed"]
 
 
+def test_blocks_of_tickets_stay_and_the_others_are_counted(tmp_path: Path) -> None:
+    with Store.open(tmp_path, "live", clock=make.Ticking()) as store:
+        store.start_run(make.run_info())
+        with store.batch() as batch:
+            for number in range(5):
+                batch.block(make.block_ref(make.HEAD + number), 40, 96, 3.5)
+            batch.ticket(make.ticket("t1", make.opportunity(block=make.block_ref(make.HEAD + 2))), {})
+    before, seen = report(tmp_path), funnel(tmp_path)
+    (day,) = prune(tmp_path / "live.sqlite", LATER)
+    assert (day.blocks, day.opportunities) == (4, 0)
+    assert (report(tmp_path), funnel(tmp_path)) == (before, seen)
+    assert seen[0]["blocks"] == 5
+    with open_store(tmp_path) as reader:
+        assert [row["number"] for row in reader.blocks()] == [make.HEAD + 2]
+
+
 def test_only_whole_days_before_go_and_a_window_counts_days_it_holds(folder: Path) -> None:
     before = report(folder)
     (day,) = prune(folder / "live.sqlite", date(2026, 7, 5))
