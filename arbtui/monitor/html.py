@@ -39,9 +39,11 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:4px 12px 4px 0;border-bottom:1px solid var(--line);text-align:left;white-space:nowrap}
 th{color:var(--dim);font-weight:600;font-size:12px}.r{text-align:right}.wrap{white-space:normal;overflow-wrap:anywhere}
 code{font:12px ui-monospace,"DejaVu Sans Mono",monospace}
-@media (max-width:760px){.cards{grid-template-columns:repeat(2,1fr)}.two{grid-template-columns:1fr}}
+@media screen and (max-width:760px){.cards{grid-template-columns:repeat(2,1fr)}.two{grid-template-columns:1fr}}
 @media print{:root{--bg:#fff;--ink:#000;--dim:#444;--line:#bbb;--card:#fff;--good:#0072b2;--bad:#d55e00;--soft:#9cc7e4}
-body{max-width:none;padding:0;font-size:11px}h2{margin-top:16px;break-after:avoid}tr{break-inside:avoid}
+@page{size:A4;margin:12mm}body{max-width:none;padding:0;font-size:10px}.card b{font-size:14px}
+.card span,th,code{font-size:9px}.scroll{overflow:visible}th,td{padding:3px 6px 3px 0;white-space:normal;overflow-wrap:anywhere}.cards{gap:6px}.two{gap:0 18px}
+h2{margin-top:16px;break-after:avoid}tr{break-inside:avoid}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """
 
