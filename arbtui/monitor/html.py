@@ -42,7 +42,8 @@ code{font:12px ui-monospace,"DejaVu Sans Mono",monospace}
 @media screen and (max-width:760px){.cards{grid-template-columns:repeat(2,1fr)}.two{grid-template-columns:1fr}}
 @media print{:root{--bg:#fff;--ink:#000;--dim:#444;--line:#bbb;--card:#fff;--good:#0072b2;--bad:#d55e00;--soft:#9cc7e4}
 @page{size:A4;margin:12mm}body{max-width:none;padding:0;font-size:10px}.card b{font-size:14px}
-.card span,th,code{font-size:9px}.scroll{overflow:visible}th,td{padding:3px 6px 3px 0;white-space:normal;overflow-wrap:anywhere}.cards{gap:6px}.two{gap:0 18px}
+.card span,th,code{font-size:9px}.scroll{overflow:visible}th,td{padding:3px 6px 3px 0;white-space:normal;
+overflow-wrap:anywhere}.cards{gap:6px}.two{gap:0 18px}
 h2{margin-top:16px;break-after:avoid}tr{break-inside:avoid}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """

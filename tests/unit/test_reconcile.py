@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arbtui.cli import main
 from arbtui.domain import NATIVE, Delta, ExecutionStatus
 from arbtui.monitor.reconcile import amounts_json, amounts_of, describe, may_send, unexplained
 from arbtui.store import Store, open_store
@@ -125,3 +128,43 @@ def test_a_settlement_that_contradicts_its_block_is_open_and_known_to_the_runnin
         with store.batch() as batch:
             batch.execution_moved("e1", S.MINED, S.SUBMITTED, "reorganised away")
         assert store.deltas_between(block - 1, block) == [], "it counts no more"
+
+
+def test_what_is_open_is_listed_and_wants_a_reason_and_an_engine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weth = make.WETH.address
+    (tmp_path / "arbtui.toml").write_text(
+        f'[chain]\nname = "test"\nchain_id = 31337\nrpc_url = "http://127.0.0.1:1"\nwrapped_native = "{weth}"\n'
+        f'[wallet]\naddress = "{make.WALLET}"\nexecutor = "{make.EXECUTOR}"\ntreasury = "{make.TREASURY}"\n'
+        f'[store]\ndirectory = "."\n[search]\nbase_tokens = ["WETH"]\n'
+        f'[[tokens]]\naddress = "{weth}"\nsymbol = "WETH"\ndecimals = 18\n',
+        "utf-8",
+    )
+
+    def call(*arguments: str) -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(["acknowledge", *arguments, "--config", str(tmp_path / "arbtui.toml")])
+        shown = capsys.readouterr()
+        return stop.value.code, shown.out, shown.err
+
+    with Store.open(tmp_path, "live", clock=make.Ticking()) as store:
+        store.start_run(make.run_info())
+        assert call() == (0, "none yet\n", "")
+        with store.batch() as batch:
+            batch.reconciled(
+                make.block_ref(7),
+                make.block_ref(9),
+                {},
+                {},
+                {},
+                amounts="[]",
+                difference="treasury lost 5 WETH",
+            )
+        code, out, _ = call()
+        assert (code, "8-9" in out, "treasury lost 5 WETH" in out) == (1, True, True)
+        assert json.loads(call("--json")[1])["differences"][0]["id"] == 1
+        assert call("1")[0] == 2
+        assert "--reason is wanted" in call("1", "--reason", " ")[2]
+        assert "no engine is running" in call("1", "--reason", "known")[2]
+        assert store.open_differences() == 1

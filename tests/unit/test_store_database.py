@@ -597,6 +597,22 @@ def test_locked(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "locked by another process" in is_one_line_about(error, tmp_path / "live.sqlite")
 
 
+def test_a_file_that_has_become_read_only_loses_the_batch_and_nothing_else(
+    store: Store, reader: StoreReader, tmp_path: Path
+) -> None:
+    with store.batch() as batch:
+        ticketed(batch)
+    store._connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreError) as error, store.batch() as batch:
+        executed(batch, ticket="t2")
+    assert "read-only" in is_one_line_about(error, tmp_path / "live.sqlite")
+    store._connection.execute("PRAGMA query_only = OFF")
+    assert [row["id"] for row in reader.tickets()] == ["t1"]
+    with store.batch() as batch:
+        executed(batch, ticket="t2")
+    assert len(reader.tickets()) == 2
+
+
 def test_a_full_disk_loses_the_batch_and_nothing_else(
     store: Store, reader: StoreReader, tmp_path: Path
 ) -> None:
