@@ -21,7 +21,7 @@ from tests import factories as make
 
 S = ExecutionStatus
 #: Blocks of two seconds.
-ROUNDS = 1_800 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 120
+ROUNDS = 1_800 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 90
 GROWTH = 1_000_000
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,12 +63,18 @@ def serving(folder: Path) -> Iterator[Server]:
         thread.join()
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    with Store.open(tmp_path, "live", clock=make.Ticking(60)) as store:
+@pytest.fixture(scope="module")
+def traded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    where = tmp_path_factory.mktemp("traded") / "store"
+    with Store.open(where, "live", clock=make.Ticking(60)) as store:
         store.start_run(make.run_info())
         trading.trade(store)
-    return tmp_path
+    return where
+
+
+@pytest.fixture
+def folder(traded: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(traded, tmp_path / "store"))
 
 
 def test_every_figure_is_the_reports(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -27,14 +28,19 @@ from tests import trading
 LATER = date(2026, 8, 1)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A store with two days of trading."""
-    where = tmp_path / "store"
+@pytest.fixture(scope="module")
+def traded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    where = tmp_path_factory.mktemp("traded") / "store"
     with Store.open(where, "live", clock=make.Ticking(300)) as store:
         store.start_run(make.run_info())
         trading.trade(store)
     return where
+
+
+@pytest.fixture
+def folder(traded: Path, tmp_path: Path) -> Path:
+    """A store of one's own with two days of trading."""
+    return Path(shutil.copytree(traded, tmp_path / "store"))
 
 
 def report(folder: Path, **window: Any) -> dict[str, Any]:
