@@ -102,3 +102,12 @@ def test_other_logs_are_no_swaps() -> None:
     log = replace(swap(POOL_A, 11, 3), topics=(word("Transfer"),))
     moves.take(block_ref(11), [log, replace(log, topics=())], ())
     assert moves.last({POOL_A}) is None
+
+
+def test_a_path_whose_ticket_waits_is_told_by_the_ticket_s_opportunity() -> None:
+    paths = OpenPaths(Moves())
+    paths.look(block_ref(10), [worth(10)])
+    paths.look(block_ref(11), [worth(11)], {opportunity().path.id})
+    (closing,) = paths.look(block_ref(12), [])
+    assert closing.opportunity_id == opportunity(block=block_ref(10)).id
+    assert closing.last_block == 11
