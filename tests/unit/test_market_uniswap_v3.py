@@ -21,7 +21,7 @@ from arbtui.market.tick_math import (
     sqrt_ratio_at_tick,
     tick_at_sqrt_ratio,
 )
-from arbtui.market.uniswap_v3 import BEYOND_WINDOW
+from arbtui.market.uniswap_v3 import BEYOND_WINDOW, WINDOW_WORDS
 from arbtui.units import Ppm, parse_address
 
 POOL = parse_address("0x" + "0f" * 20)
@@ -37,13 +37,30 @@ def v3(
     window: tuple[int, int] | None = None,
 ) -> UniswapV3Pool:
     nets: dict[int, int] = {}
+    gross: dict[int, int] = {}
     for low, high, liquidity in positions:
         nets[low] = nets.get(low, 0) + liquidity
         nets[high] = nets.get(high, 0) - liquidity
+        for index in (low, high):
+            gross[index] = gross.get(index, 0) + liquidity
     here = sum(liquidity for low, high, liquidity in positions if low <= tick < high)
     price = sqrt_ratio_at_tick(tick)
     ticks = tuple(sorted(nets.items()))
-    return UniswapV3Pool(POOL, "uniswap", A, B, Ppm(fee), spacing, price, tick, here, ticks, window)
+    return UniswapV3Pool(
+        POOL,
+        "uniswap",
+        A,
+        B,
+        Ppm(fee),
+        spacing,
+        price,
+        tick,
+        here,
+        ticks,
+        window,
+        gross=tuple(gross[index] for index in sorted(gross)),
+        reach=WINDOW_WORDS,
+    )
 
 
 def test_the_ends_of_the_price_range() -> None:
@@ -209,7 +226,8 @@ def answer(pool: UniswapV3Pool, what: str) -> CallResult:
     if "tickBitmap" in what:
         bits = [index // pool.tick_spacing for index, _ in pool.ticks]
         return CallResult(True, words(sum(1 << (bit & 255) for bit in bits if bit >> 8 == number)))
-    return CallResult(True, words(1, dict(pool.ticks)[number], 0, 0, 0, 0, 0, 1))
+    place = [index for index, _ in pool.ticks].index(number)
+    return CallResult(True, words((pool.gross or ())[place], pool.ticks[place][1], 0, 0, 0, 0, 0, 1))
 
 
 def test_reading_asks_until_it_has_all_ticks() -> None:
