@@ -165,7 +165,7 @@ class Chain:
                                 "from": self.me,
                                 "to": to,
                                 "data": "0x" + data.hex(),
-                                "gas": hex(1_500_000 if len(transactions) > 1 else 28_000_000),
+                                "gas": hex(4_000_000 if len(transactions) > 1 else 28_000_000),
                                 "nonce": hex(nonce + place),
                             },
                         ),
@@ -180,7 +180,11 @@ class Chain:
         assert block["transactions"] == [answer["result"] for answer in sent]
         receipts = self.many([("eth_getTransactionReceipt", (name,)) for name in block["transactions"]])
         for place, receipt in enumerate(receipts):
-            assert receipt["result"]["status"] == "0x1", f"transaction {place} of {len(transactions)} failed"
+            to, data = transactions[place]
+            assert receipt["result"]["status"] == "0x1", (
+                f"transaction {place} of {len(transactions)} failed: {int(receipt['result']['gasUsed'], 16)} gas,"
+                f" {to} {data.hex()}"
+            )
         return self.head()
 
 
