@@ -62,8 +62,8 @@ class Desk:
     async def market(self, block: BlockRef | None = None) -> MarketState:
         """The configured pools at `block`, the newest one by default."""
         block = block or await self.node.block()
-        pools = await read_pools(self.node, self._pools, block, self.config.chain.multicall)
-        return MarketState(block, self.tokens, pools)
+        found = await read_pools(self.node, self._pools, block, self.config.chain.multicall, strict=True)
+        return MarketState(block, self.tokens, found.pools)
 
     async def quotes(
         self, amount: int, token: Token
