@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from arbtui.errors import ArbtuiError, MalformedAnswer, NodeError, NodeUnreachable
 
-_GROW_AGAIN_AFTER = 32
 _MOST_TIMEOUTS = 4
 #: What clients and providers say of an answer too large, too slow or too costly (eth_call and eth_getLogs).
 _TOO_MUCH = (
@@ -44,13 +43,15 @@ def too_much(error: ArbtuiError) -> bool:
 class Span:
     """A size between 1 and `most` that finds what the node takes.
 
-    It halves on a refusal, closes in on the largest size not refused yet, and tries more again after a while.
+    It halves on a refusal, closes in on the largest size not refused yet, and tries more again after so many
+    answers.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, again_after: int = 32) -> None:
         self.most = most
         self.size = most
         self.refusals = 0
+        self._again_after = again_after
         self._refused = most + 1
         self._wins = 0
         self._timeouts = 0
@@ -59,7 +60,7 @@ class Span:
         """`asked` was answered."""
         self._wins += 1
         self._timeouts = 0
-        if self._wins % _GROW_AGAIN_AFTER == 0:
+        if self._wins % self._again_after == 0:
             self._refused = min(self.most + 1, self._refused * 2)
         if asked >= self.size and self._refused - self.size > max(1, self.size // 8):
             self.size = min(self.most, (self.size + self._refused) // 2)
