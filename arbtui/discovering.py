@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -224,6 +225,44 @@ def _known(config: Config, reader: MarketReader) -> Known:
         tokens,
         min(asked, default=None),
     )
+
+
+class Pace:
+    """What a step says, with rate and time left since its part began; `clock` in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._what = ""
+        self._began, self._from = 0.0, 0
+
+    def line(self, step: Step) -> str:
+        now = self._clock()
+        if step.what != self._what:
+            # What was done before this part was first heard of was not done at this pace.
+            self._what, self._began, self._from = step.what, now, step.done
+        text = f"{step.what}: {step.done:,} of {step.total:,} {step.unit}, {step.found:,} found"
+        elapsed, done = now - self._began, step.done - self._from
+        if elapsed > 0 and done > 0 and step.done < step.total:
+            rate = done / elapsed
+            text += f", {rate:,.0f} {step.unit}/s, {(step.total - step.done) / rate:,.0f} s left"
+        return text
+
+
+def progress_lines(
+    say: Callable[[str], None], every_s: float = 5.0, clock: Callable[[], float] = time.monotonic
+) -> Tell:
+    """A Tell that says a line at most every `every_s`, and none of what is done sooner."""
+    pace = Pace(clock)
+    last = clock()
+
+    def tell(step: Step) -> None:
+        nonlocal last
+        line = pace.line(step)
+        if clock() - last >= every_s:
+            last = clock()
+            say(f"discovery: {line}")
+
+    return tell
 
 
 def summary(config: Config) -> str:
