@@ -117,6 +117,7 @@ class Dropped(StrEnum):
     NO_BASE_TOKEN = "no_base_token"  # noqa: S105
     DEAD_END = "dead_end"
     UNREADABLE = "unreadable"
+    UNPRICED = "unpriced"
     THIN = "thin"
     OVER_LIMIT = "over_limit"
 
@@ -238,8 +239,9 @@ def choose(
         value[address] = worth
         if holding is None or holding.fault:
             _drop(candidates, dropped, address, Dropped.UNREADABLE)
-        elif worth < policy.min_liquidity_wei and address not in always | configured:
-            _drop(candidates, dropped, address, Dropped.THIN)
+        elif worth < policy.min_liquidity_wei and address not in always and address not in configured:
+            priced = any(token in prices for token in (pool.token0, pool.token1))
+            _drop(candidates, dropped, address, Dropped.THIN if priced else Dropped.UNPRICED)
     _prune(candidates, dropped, policy, around)
     ranked = sorted(candidates, key=lambda address: (address not in always, -value[address], address))
     mine = [address for address in ranked if address not in configured]
