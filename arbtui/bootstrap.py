@@ -294,8 +294,9 @@ async def _discover_new(desk: Desk, say: Callable[[str], None]) -> None:
     except ArbtuiError as error:
         say(f"discovery: {redact(str(error))}; going on with the pools known")
     else:
-        new = sum(asked.new for asked in outcome.asked)
-        say(f"discovery: {new} new pools, {outcome.kept} kept besides the {len(config.pools)} configured")
+        if outcome.kept:
+            new = sum(asked.new for asked in outcome.asked)
+            say(f"discovery: {new} new pools, {outcome.kept} kept besides the {len(config.pools)} configured")
         desk.take(known(config))
 
 
