@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,8 +13,9 @@ from arbtui import __version__
 from arbtui.abi import decode_address, encode_call
 from arbtui.approval import ApproveMode, require_stage
 from arbtui.chain import JsonRpc, Node, aggregate, is_local_chain, read_pools
-from arbtui.chain.reader import read
+from arbtui.chain.reader import Progress, read
 from arbtui.config import Config, PoolEntry
+from arbtui.discovering import NOTHING_KNOWN, Known, discover, known, progress_lines, summary
 from arbtui.domain import BlockRef, Call, CallResult, ConversionRate, LoanQuote, PoolKind, Stage, Token
 from arbtui.engine import Decider, Engine, Sending, SettlementTerms, SystemClock
 from arbtui.engine.deciding import read_fees
@@ -45,25 +46,49 @@ class Finding:
 class Desk:
     """A configuration with its node: the reading side of every command."""
 
-    def __init__(self, config: Config, node: Node) -> None:
+    def __init__(self, config: Config, node: Node, found: Known = NOTHING_KNOWN) -> None:
         self.config = config
         self.node = node
-        self.tokens = config.token_map()
+        #: Pools that the last `market` left out, with the reason.
+        self.failed: dict[Address, str] = {}
+        self.tokens: dict[Address, Token] = {}
+        self.pools: dict[Address, Pool] = {}
+        self.take(found)
         self.wrapped_native = self.tokens[config.chain.wrapped_native]
         self.manager = FlashLoanManager(
             build_lenders(config.lenders, config.wallet.executor), self.read, self._now
         )
-        self._pools = {entry.address: unread_pool(entry) for entry in config.pools}
-        self._state: MarketState | None = None
+
+    def take(self, found: Known) -> None:
+        """Trade these discovered pools besides the configured ones."""
+        self.tokens = {**found.tokens, **self.config.token_map()}
+        self.pools = {**found.pools, **{entry.address: unread_pool(entry) for entry in self.config.pools}}
 
     async def read(self, calls: Sequence[Call], block: BlockRef) -> list[CallResult]:
         return await read(self.node, calls, block, self.config.chain.multicall)
 
-    async def market(self, block: BlockRef | None = None) -> MarketState:
-        """The configured pools at `block`, the newest one by default."""
+    async def market(
+        self,
+        block: BlockRef | None = None,
+        holding: Collection[Address] = (),
+        progress: Progress | None = None,
+    ) -> MarketState:
+        """The pools at `block`, the newest one by default; with `holding` those alone that hold one of these tokens.
+
+        A configured pool that does not answer raises MalformedAnswer; a discovered one is left out, see `failed`.
+        """
         block = block or await self.node.block()
-        pools = await read_pools(self.node, self._pools, block, self.config.chain.multicall)
-        return MarketState(block, self.tokens, pools)
+        wanted = {
+            address: pool
+            for address, pool in self.pools.items()
+            if not holding or pool.token0 in holding or pool.token1 in holding
+        }
+        found = await read_pools(self.node, wanted, block, self.config.chain.multicall, progress=progress)
+        self.failed = found.failed
+        for entry in self.config.pools:
+            if entry.address in found.failed:
+                raise MalformedAnswer(found.failed[entry.address])
+        return MarketState(block, self.tokens, found.pools)
 
     async def quotes(
         self, amount: int, token: Token
@@ -74,7 +99,8 @@ class Desk:
         return block, found, cheapest(found)
 
     async def _now(self, token: Token) -> tuple[BlockRef, GasView]:
-        state = await self.market()
+        # A conversion goes over at most two pools, so that each of them holds one of the two.
+        state = await self.market(holding=(token.address, self.wrapped_native.address))
         fees = await read_fees(self.node, self.config.gas)
         return state.block, GasView(fees.price, state.conversion(token, self.wrapped_native), {})
 
@@ -107,6 +133,10 @@ class Desk:
                 wanted.append((f"lenders.{name}.address", lender.address))
         wanted += [(f"tokens {entry.symbol}", entry.address) for entry in config.tokens]
         wanted += [(f"pools {entry.dex} {self._pair(entry)}", entry.address) for entry in config.pools]
+        wanted += [
+            (f"discovery.factories {factory.dex} {factory.kind}", factory.address)
+            for factory in config.discovery.factories
+        ]
         findings = []
         for name, address in wanted:
             size = len(await self.node.code(address))
@@ -159,6 +189,8 @@ async def open_desk(config: Config) -> AsyncIterator[Desk]:
     async with JsonRpc(config.chain.rpc_url.get_secret_value(), config.chain.timeout_s) as rpc:
         desk = Desk(config, Node(rpc))
         await desk.require_chain()
+        if config.discovery.factories:
+            desk.take(known(config, (await desk.node.block(0)).hash))
         yield desk
 
 
@@ -189,6 +221,11 @@ async def diagnose(config: Config) -> list[Finding]:
     except ArbtuiError as error:
         findings.append(Finding("node", False, redact(str(error))))
     directory = config.store.directory
+    if config.discovery.factories:
+        try:
+            findings.append(Finding("discovery", True, summary(config)))
+        except ArbtuiError as error:
+            findings.append(Finding("discovery", False, redact(str(error))))
     if not directory.exists():
         findings.append(Finding("store", True, f"{directory} is not there yet; the first run makes it"))
         return findings
@@ -240,10 +277,27 @@ async def open_engine(
                 from arbtui.signer import DevSigner
 
                 signer = DevSigner(config.wallet.address, config.chain.chain_id, local=local)
+            await _discover_new(desk, say)
             clock = SystemClock()
             store.start_run(_run_info(config, stage, approve, clock, seed))
             stack.callback(store.end_run)
             yield _engine(config, desk, stage, approve, journal, store, signer, clock, say)
+
+
+async def _discover_new(desk: Desk, say: Callable[[str], None]) -> None:
+    """What the factories list since the last look; a failure leaves the engine with what is known."""
+    config = desk.config
+    if not config.discovery.factories:
+        return
+    try:
+        outcome = await discover(config, desk.node, progress_lines(say))
+    except ArbtuiError as error:
+        say(f"discovery: {redact(str(error))}; going on with the pools known")
+    else:
+        if outcome.kept:
+            new = sum(asked.new for asked in outcome.asked)
+            say(f"discovery: {new} new pools, {outcome.kept} kept besides the {len(config.pools)} configured")
+        desk.take(known(config))
 
 
 def _engine(
@@ -292,7 +346,7 @@ def _engine(
         tickets=config.tickets,
         gas=config.gas,
         tokens=desk.tokens,
-        pools={entry.address: unread_pool(entry) for entry in config.pools},
+        pools=desk.pools,
         bases=bases,
         wrapped_native=desk.wrapped_native,
         wallet=config.wallet.address,

@@ -25,6 +25,7 @@ from arbtui.engine.policy import SearchPolicy, TicketPolicy, WalletPolicy
 from arbtui.errors import ConfigError
 from arbtui.gas import GasPolicy
 from arbtui.lenders import LendersPolicy
+from arbtui.market.filters import DiscoveryPolicy
 from arbtui.text import safe_text
 from arbtui.units import Address
 from arbtui.validation import ValidationPolicy
@@ -97,6 +98,7 @@ class Config(BaseSettings):
     gas: GasPolicy = GasPolicy()
     validation: ValidationPolicy = ValidationPolicy()
     lenders: LendersPolicy = LendersPolicy()
+    discovery: DiscoveryPolicy = DiscoveryPolicy()
     tokens: tuple[TokenEntry, ...] = Field(min_length=1)
     pools: tuple[PoolEntry, ...] = ()
 

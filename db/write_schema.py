@@ -1,4 +1,4 @@
-"""Write db/schema.sql and db/journal.sql anew: what the migrations make of an empty file."""
+"""Write db/schema.sql, db/journal.sql and db/market.sql anew: what the migrations make of an empty file."""
 
 from __future__ import annotations
 
@@ -20,3 +20,4 @@ if __name__ == "__main__":
     here = Path(__file__).parent
     (here / "schema.sql").write_text(golden(migrations.METRICS), encoding="utf-8")
     (here / "journal.sql").write_text(golden(migrations.JOURNAL), encoding="utf-8")
+    (here / "market.sql").write_text(golden(migrations.MARKET), encoding="utf-8")

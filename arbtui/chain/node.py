@@ -88,6 +88,27 @@ class Node:
             raise MalformedAnswer("eth_getLogs: no list")
         return tuple(_log(item, "eth_getLogs") for item in answer)
 
+    async def logs_of(self, address: Address, topic: str, first: int, last: int) -> tuple[Log, ...]:
+        """Logs of one contract and event in the blocks `first` to `last`, as the node has them now, in order.
+
+        Raises MalformedAnswer for a log that was not asked for; NodeError where the range is too wide for the node.
+        """
+        what = "eth_getLogs"
+        asked = {"address": address, "topics": [topic], "fromBlock": hex(first), "toBlock": hex(last)}
+        answer = await self.rpc.call(what, [asked])
+        if not isinstance(answer, list):
+            raise MalformedAnswer(f"{what}: no list")
+        found = tuple(_log(item, what) for item in answer)
+        before = (-1, -1)
+        for log in found:
+            place = (log.block_number, log.log_index)
+            if log.address != address or log.topics[:1] != (topic,) or not first <= log.block_number <= last:
+                raise MalformedAnswer(f"{what}: a log that was not asked for")
+            if place <= before:
+                raise MalformedAnswer(f"{what}: logs out of order, or one twice")
+            before = place
+        return found
+
     async def simulate(self, transaction: dict[str, Any], block: BlockRef, seconds: int) -> Simulated:
         """`transaction` as the next block would run it, `seconds` after `block` and on top of it.
 

@@ -25,6 +25,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "attach": ("arbtui.cli.run:attach", "Open the desk on a running engine's store."),
     "run": ("arbtui.cli.run:run", "Watch, decide, and as far as the stage allows, execute."),
     "scan": ("arbtui.cli.scan:scan", "Find cycles that pay, on a node or in a snapshot."),
+    "pools": ("arbtui.cli.pools:pools", "Discover pools, list them, write the market to a file."),
     "swap": ("arbtui.cli.swap:swap", "Price one pool exactly, with the state after it."),
     "quote": ("arbtui.cli.quote:quote", "Quote every flash lender for an amount of a token."),
     "tickets": ("arbtui.cli.records:tickets", "The newest tickets and what became of each."),

@@ -8,6 +8,7 @@ import click
 from arbtui.bootstrap import open_desk
 from arbtui.cli.common import config_option, emit, json_option, table, text, token_json
 from arbtui.config import load_config
+from arbtui.discovering import known
 from arbtui.domain import LoanQuote, Token
 from arbtui.errors import UsageError
 from arbtui.market.state import find_token
@@ -33,8 +34,8 @@ async def _quote(
     token: str, amount: str, config_file: str | None
 ) -> tuple[dict[str, Any], Token, tuple[LoanQuote, ...]]:
     config = load_config(config_file)
-    # The configured tokens alone, and before a node is asked: a symbol must name one of them.
-    wanted = find_token(config.token_map(), token)
+    # Before a node is asked. A discovered token that borrows a configured one's symbol is called otherwise.
+    wanted = find_token({**known(config).tokens, **config.token_map()}, token)
     units = parse_amount(amount, wanted.decimals)
     if not 0 < units <= UINT256_MAX:
         raise UsageError(f"amount: {amount[:40]} {wanted.symbol} is not an amount that can be lent")

@@ -110,6 +110,7 @@ class Engine:
         self._gas = gas
         self._tokens = tokens
         self._pools = dict(pools)
+        self._silent: frozenset[Address] = frozenset()
         self._bases = bases
         self._wrapped_native = wrapped_native
         self._wallet = wallet
@@ -295,15 +296,19 @@ class Engine:
 
     async def _look(self, block: BlockRef) -> tuple[MarketState, Fees, Wei]:
         """Everything that is read of a block, at its hash; the fees of the next; the wallet's wei."""
-        pools, fees, logs, balance = await asyncio.gather(
+        found, fees, logs, balance = await asyncio.gather(
             read_pools(self._node, self._pools, block, self._chain.multicall),
             read_fees(self._node, self._gas),
             self._node.logs(block, list(self._pools)),
             self._node.balance(self._wallet, block.number),
         )
-        self._pools = pools
+        for address in sorted(found.failed.keys() - self._silent):
+            self._say(f"pool {address} is left out: {found.failed[address]}")
+        self._silent = frozenset(found.failed)
+        # One that fails is asked again at the next block, and is in no state until it answers.
+        self._pools = {**self._pools, **found.pools}
         self._moves.take(block, logs, self._our_hashes)
-        return MarketState(block, self._tokens, pools), fees, balance
+        return MarketState(block, self._tokens, found.pools), fees, balance
 
     async def _watch(self, block: BlockRef) -> list[Write]:
         writes: list[Write] = []

@@ -12,15 +12,16 @@ from arbtui.store.driver import sqlite3
 
 METRICS = "metrics"
 JOURNAL = "journal"
+MARKET = "market"
 
 
 def directory(family: str) -> Path:
-    """Where the SQL files of a family (METRICS or JOURNAL) are: in the wheel, else in the checkout."""
+    """Where the SQL files of a family (METRICS, JOURNAL or MARKET) are: in the wheel, else in the checkout."""
     package = Path(__file__).parents[1]
     root = package / "_migrations"
     if not root.is_dir():
         root = package.parent / "db" / "migrations"
-    return root / JOURNAL if family == JOURNAL else root
+    return root if family == METRICS else root / family
 
 
 def statements(script: str) -> list[str]:
@@ -44,7 +45,7 @@ def _files(family: str) -> list[Path]:
     return files
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _migrations(family: str) -> sqlite_utils.Migrations:
     migrations = sqlite_utils.Migrations(family)
     for file in _files(family):
