@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -62,3 +63,6 @@ async def fake_node() -> AsyncIterator[FakeNode]:
         yield node
     finally:
         await runner.cleanup()
+        # Connections that were cut are let go by the loop's next turns.
+        for _ in range(3):
+            await asyncio.sleep(0)
