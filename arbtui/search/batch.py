@@ -30,6 +30,9 @@ _WIDE = 256
 #: A float hop is off by less than this, relatively.
 _HOP_ERROR = 1e-13
 _RATE_ERROR = 4e-15
+#: A profit within this of its bound is looked at no more closely; rounding worth less than _SMALL of it is ignored.
+_GOOD = 1e-9
+_SMALL = 1e-10
 _NONE = (0, 0, 0)
 
 Trade = tuple[int, int, int]
@@ -48,18 +51,75 @@ def sizes(
     for hop, (rate, bend) in enumerate(zip(rates, bends, strict=True)):
         flows[hop + 1] = rate * flows[hop] / (1 + bend * flows[hop])
     level = np.argmin(flows, axis=0)
-    lowest = np.min(flows, axis=0)
-    levels = level.tolist()
+    lowest = flows[level, np.arange(len(cycles))]
+    amount, both, least = _plan(flows, bends, level, bounds)
     best = [
-        _around(hops, at, int(value)) for hops, at, value in zip(cycles, levels, lowest.tolist(), strict=True)
+        _around(hops, at, value) if two else _value(hops, at, value)
+        for hops, at, value, two in zip(
+            cycles, level.tolist(), map(int, amount.tolist()), both.tolist(), strict=True
+        )
     ]
     profits = np.array([trade[0] for trade in best], np.float64)
-    coarse = np.flatnonzero(
-        (np.maximum(profits, 0) + 1 <= bounds) & ((lowest < COARSE) | (bounds - profits > 1e-9 * bounds))
-    )
-    if coarse.size:
-        _look_closely(cycles, best, rates, bends, wanted, coarse, profits)
-    return [_least(hops, trade) if trade[0] > 0 else None for hops, trade in zip(cycles, best, strict=True)]
+    doubtful = (lowest < COARSE) | (bounds - profits > _GOOD * bounds)
+    closely = np.flatnonzero(doubtful & (np.maximum(profits, 0) + 1 <= bounds))
+    if closely.size:
+        _look_closely(cycles, best, rates, bends, wanted, closely, profits)
+        least[closely] = False
+    return [
+        None if trade[0] <= 0 else Size(trade[1], trade[2]) if done else _least(hops, trade)
+        for hops, trade, done in zip(cycles, best, least.tolist(), strict=True)
+    ]
+
+
+def _plan(
+    flows: Floats, bends: Floats, level: NDArray[np.intp], bounds: Floats
+) -> tuple[Floats, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where to try each cycle: (amount at `level`, whether the next one too, whether the input found is the least).
+
+    At `level` the values differ by whole units, which costs more than what rounding at the other levels can give or
+    take (`noise`), or that is too little to matter; only else are both neighbours of the optimum tried. The input that
+    reaches a value is at once the least that gives the same output where one unit at `level` is surely seen at the
+    end, and one unit of input surely moves `level` by no more than one.
+    """
+    hops = len(bends)
+    slopes = flows[1:] / flows[:-1] / (1 + bends * flows[:-1])
+    jump = np.ones(flows.shape[1])
+    seen = np.ones(flows.shape[1])
+    slope_up = np.ones(flows.shape[1])
+    noise = np.zeros(flows.shape[1])
+    least = np.ones(flows.shape[1], bool)
+    for hop in range(hops):
+        above = level > hop
+        last = level == hop + 1
+        step = slopes[hop] * jump
+        least &= ~last | (step <= 0.99)
+        jump = np.where(above, step + 1, jump)
+        noise += np.where(above, 1 / slope_up, 0.0)
+        slope_up = np.where(above, slope_up * slopes[hop], slope_up)
+        step = slopes[hop] * seen
+        least &= above | (step >= 1.01) if hop == hops - 1 else True
+        seen = np.where(above, seen, step - 1)
+        least &= above | (seen > 0) | (hop == hops - 1)
+    worth = np.ones(flows.shape[1])
+    for hop in range(hops - 1, -1, -1):
+        noise += np.where(level <= hop, worth, 0.0)
+        worth *= slopes[hop]
+    at = flows[level, np.arange(flows.shape[1])]
+    low = np.floor(at)
+    part = at - low
+    # The real profit falls by bend * (w - wanted)**2 / (1 + bend * w); one unit of `level` is 1/slope_up of w.
+    bend = np.zeros(flows.shape[1])
+    rate = np.ones(flows.shape[1])
+    for hop in range(hops):
+        first = flows[hop + 1] / flows[hop] * (1 + bends[hop] * flows[hop])
+        bend += bends[hop] * rate
+        rate *= first
+    steepness = bend / (1 + bend * flows[0]) / (slope_up * slope_up)
+    both = (np.abs(1 - 2 * part) * steepness < 2 * noise) & (noise > _SMALL * bounds)
+    both |= at < COARSE
+    least &= at >= COARSE
+    amount = np.where(both | (part < 0.5), low, low + 1)
+    return amount, both, least
 
 
 def _value(hops: Sequence[Formula], level: int, amount: int) -> Trade:

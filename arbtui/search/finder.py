@@ -18,11 +18,15 @@ from arbtui.search.sizing import Size
 from arbtui.units import Address
 
 Timer = Callable[[], float]
+#: (less its profit, input, cycle number, size): sorts best first.
+_Row = tuple[int, int, int, Size]
 
 #: Every so many calls with `changed` a full pass checks what the increments came to.
 CHECK_EVERY = 100
 #: Where only the best are sized, so many candidates for each of them are kept in sight between calls.
 _IN_SIGHT = 16
+#: So many cycles are sized together: what is made on the way stays small.
+_AT_ONCE = 4_096
 
 
 class Finder:
@@ -47,56 +51,67 @@ class Finder:
     ) -> None:
         if top is None and not size_all:
             raise UsageError("to size only the best, say how many (top)")
-        self._bases = tuple(bases)
+        self._bases = tuple(dict.fromkeys(bases))
         self._max_hops = max_hops
         self._top = top
         self._timer = timer
         self._size_all = size_all
         self._check_every = check_every
         self._core = (core_pools, core_cycles)
-        self._index: CycleIndex | None = None
         self._since_check = 0
+        self._index: CycleIndex | None = None
+        self._edges = Edges(0)
+        self._bounds: NDArray[np.float64] = np.zeros(0)
+        #: Where all is sized: each base token's rows, sorted.
+        self._rows: dict[Address, list[_Row]] = {}
+        #: Where only the best are: what was sized, and the bound from which on candidates are in sight.
+        self._sizes: dict[int, Size | None] = {}
         self._sight: dict[Address, float] = {}
+        #: What the last call found, and how many pay.
+        self._found: tuple[list[_Row], int] = ([], 0)
 
     def find(self, state: MarketState, changed: Collection[Address] | None = None) -> SearchResult:
         """All cycles through the base tokens that pay at `state`, before loan fee and gas.
 
         With `changed` only these pools may differ from the state of the call before, and there must be the same
         pools: then only the cycles through them are screened and sized again, and the answer is as complete as that of
-        a full pass, which None asks for. A difference that was not named is found by the next check, or not at all.
+        a full pass, which None asks for. A difference that was not named is seen by the next check.
         """
         began = self._timer()
         index = self._index
-        mismatch: Mismatch | None = None
-        before: dict[int, Size | None] = {}
+        touched: Ints | None = None
         if index is None or changed is None or not self._fits(index, state, changed):
             if index is None or index.pools != tuple(state.pools):
                 index = self._index = enumerate_cycles(state, self._bases, self._max_hops, *self._core)
+                self._edges = Edges(len(index.pools))
             indexed = self._timer()
-            self._start(index, state)
-            screened = index.count
+            self._put(index, state, index.used)
+            self._bounds = np.zeros(index.count)
+            self._screen(index, None)
+            self._since_check = 0
         else:
             indexed = self._timer()
-            screened = self._advance(index, state, changed)
+            numbers = [index.numbers[address] for address in changed]
+            self._put(index, state, numbers)
+            touched = index.touching(numbers)
+            self._screen(index, touched)
             self._since_check += 1
-            if self._since_check >= self._check_every:
-                wrong, drifted, before = self._check(index, state)
-                screened = index.count
-                mismatch = Mismatch(wrong, drifted) if wrong or drifted else None
-        priced = self._timer()
-        found, paying = self._ranked(index)
-        if before:
-            drifted = sum(self._sizes.get(cycle, size) != size for cycle, size in before.items())
-            if drifted:
-                pools = mismatch.pools if mismatch else ()
-                mismatch = Mismatch(pools, max(drifted, mismatch.cycles if mismatch else 0))
-        done = self._timer()
+        screened = self._timer()
+        self._found = self._ranked(index, touched)
+        sized = self._timer()
+        elapsed = {"index": indexed - began, "screen": screened - indexed, "size": sized - screened}
+        mismatch = None
+        if self._since_check >= self._check_every:
+            mismatch = self._check(index, state)
+            index = self._index or index
+            elapsed["check"] = self._timer() - sized
+        found, paying = self._found
         return SearchResult(
             Opportunities(state, index, found),
             index.count,
             paying,
-            {"index": indexed - began, "screen": priced - indexed, "size": done - priced},
-            screened,
+            elapsed,
+            index.count if touched is None else len(touched),
             self._size_all,
             mismatch,
         )
@@ -105,125 +120,146 @@ class Finder:
         numbers = index.numbers
         return len(state.pools) == len(index.pools) and all(address in numbers for address in changed)
 
-    def _start(self, index: CycleIndex, state: MarketState) -> None:
-        """Everything from the pools alone."""
-        self._edges, self._bounds = _screened(index, state)
-        self._sizes: dict[int, Size | None] = {}
-        self._since_check = 0
+    def _put(self, index: CycleIndex, state: MarketState, numbers: Sequence[int]) -> None:
+        """Take up the pools so numbered; one that is the very same value as before is known already."""
+        used, known, names, pools = index.is_used, self._edges.pools, index.pools, state.pools
+        new = [
+            (number, pool)
+            for number in numbers
+            if used[number] and (pool := pools[names[number]]) is not known[number]
+        ]
+        self._edges.put([number for number, _ in new], [pool for _, pool in new])
 
-    def _advance(self, index: CycleIndex, state: MarketState, changed: Collection[Address]) -> int:
-        """Screen the cycles through the pools that changed; how many those are."""
-        numbers = [index.numbers[address] for address in changed]
-        used = index.is_used
-        numbers = [number for number in numbers if used[number]]
-        self._edges.put(numbers, [state.pools[index.pools[number]] for number in numbers])
-        touched = index.touching(numbers)
-        for part, cycles in _by_part(index, touched):
-            self._bounds[cycles] = _bounds(self._edges, part.edges[:, cycles - part.first])
-        sizes = self._sizes
-        if len(touched) < len(sizes):
-            for cycle in touched.tolist():
-                sizes.pop(cycle, None)
+    def _screen(self, index: CycleIndex, cycles: Ints | None) -> None:
+        """Set the bounds of these cycles, ascending; None are all."""
+        edges, bounds = self._edges, self._bounds
+        if cycles is None:
+            for part in index.parts:
+                bounds[part.first : part.first + part.size] = _bounds(edges, part.edges)
         else:
-            for cycle in sizes.keys() & set(touched.tolist()):
-                del sizes[cycle]
-        return len(touched)
+            for part, numbers in _by_part(index, cycles):
+                bounds[numbers] = _bounds(edges, part.edges[:, numbers - part.first])
 
-    def _check(
-        self, index: CycleIndex, state: MarketState
-    ) -> tuple[tuple[Address, ...], int, dict[int, Size | None]]:
-        """Start anew; the pools that had changed unnamed, the bounds that differ, and the sizes as they were."""
-        pools, bounds, sizes = self._edges.pools, self._bounds, self._sizes
-        wrong = tuple(
-            index.pools[number]
-            for number in index.used
-            if pools[number] is not (now := state.pools[index.pools[number]]) and pools[number] != now
-        )
-        self._start(index, state)
-        return wrong, int(np.count_nonzero(bounds != self._bounds)), sizes
-
-    def _ranked(self, index: CycleIndex) -> tuple[list[tuple[int, Size]], int]:
-        """(cycle, size) of what pays, in the order to be shown, and how many pay."""
-        found: list[tuple[int, Size]] = []
+    def _ranked(self, index: CycleIndex, touched: Ints | None) -> tuple[list[_Row], int]:
+        """What pays, in the order to be shown, and how many pay; only `touched` cycles may have a new bound."""
+        found: list[_Row] = []
         paying = 0
-        for base in dict.fromkeys(self._bases):
+        if touched is None:
+            self._sizes.clear()
+        elif not self._size_all:
+            for cycle in touched.tolist() if len(touched) < len(self._sizes) else list(self._sizes):
+                self._sizes.pop(cycle, None)
+        for base in self._bases:
             first, stop = index.span(base)
             bounds = self._bounds[first:stop]
             if self._size_all:
-                self._size(index, np.flatnonzero(bounds) + first)
-                sizes = self._sizes
-                sized = [
-                    (-size.profit, size.amount_in, cycle, size)
-                    for cycle in (np.flatnonzero(bounds) + first).tolist()
-                    if (size := sizes[cycle]) is not None
-                ]
-                paying += len(sized)
+                rows = self._sized(index, base, touched)
+                paying += len(rows)
             else:
-                sized = self._best(index, base, bounds, first)
+                rows = self._best(index, base, bounds, first)
                 paying += int(np.count_nonzero(bounds))
-            sized.sort()
-            found += [(cycle, size) for _, _, cycle, size in sized[: self._top]]
+            found += rows[: self._top]
         return found, paying
 
-    def _best(
-        self, index: CycleIndex, base: Address, bounds: NDArray[np.float64], first: int
-    ) -> list[tuple[int, int, int, Size]]:
-        """The best `top` and perhaps some more: cycles are sized by falling bound until none can be better."""
+    def _sized(self, index: CycleIndex, base: Address, touched: Ints | None) -> list[_Row]:
+        """All that pay of a base token, sorted."""
+        first, stop = index.span(base)
+        if touched is None:
+            rows = []
+            cycles = np.arange(first, stop, dtype=np.int32)
+        else:
+            low, high = np.searchsorted(touched, (first, stop))
+            cycles = touched[low:high]
+            rows = self._rows[base]
+            if len(cycles):
+                gone = set(cycles.tolist())
+                rows = [row for row in rows if row[2] not in gone]
+        for numbers, sizes in self._size(index, cycles[self._bounds[cycles] > 0]):
+            rows += [
+                (-size.profit, size.amount_in, cycle, size)
+                for cycle, size in zip(numbers.tolist(), sizes, strict=True)
+                if size is not None
+            ]
+        rows.sort()
+        self._rows[base] = rows
+        return rows
+
+    def _best(self, index: CycleIndex, base: Address, bounds: NDArray[np.float64], first: int) -> list[_Row]:
+        """The best `top`, sorted, and perhaps some more: by falling bound, until none can be better."""
         top = self._top or 1
-        sized: list[tuple[int, int, int, Size]] = []
-        for cycles in self._falling(base, bounds, top):
-            best = sorted(sized)[:top]
-            if len(best) == top:
+        rows: list[_Row] = []
+        for candidates in self._falling(base, bounds, top):
+            cycles = candidates
+            if len(rows) >= top:
                 # One that may gain as much could still come first, by its input.
-                cycles = cycles[bounds[cycles] >= -best[-1][0]]
+                cycles = cycles[bounds[cycles] >= -rows[top - 1][0]]
                 if not len(cycles):
                     break
-            self._size(index, cycles + first)
-            for cycle in (cycles + first).tolist():
-                size = self._sizes[cycle]
-                if size is not None:
-                    sized.append((-size.profit, size.amount_in, cycle, size))
-        return sized
+            numbers = (cycles + first).tolist()
+            missing = np.array(sorted(number for number in numbers if number not in self._sizes), np.int32)
+            for new, sizes in self._size(index, missing):
+                self._sizes.update(zip(new.tolist(), sizes, strict=True))
+            rows += [
+                (-size.profit, size.amount_in, number, size)
+                for number in numbers
+                if (size := self._sizes[number]) is not None
+            ]
+            rows.sort()
+        return rows
 
     def _falling(self, base: Address, bounds: NDArray[np.float64], top: int) -> Iterator[NDArray[np.intp]]:
         """Candidates by falling bound, in handfuls; which bound to look from is remembered between calls."""
-        wanted = _IN_SIGHT * top
         floor = self._sight.get(base, np.inf)
-        near = np.flatnonzero(bounds >= floor) if floor < np.inf else np.empty(0, np.intp)
-        if not 2 * top <= len(near) <= 4 * wanted:
-            alive = np.flatnonzero(bounds)
-            if len(alive) > wanted:
-                floor = float(np.partition(bounds[alive], -wanted)[-wanted])
-                near = alive[bounds[alive] >= floor]
-            else:
-                floor, near = 1.0, alive
+        near = np.flatnonzero(bounds >= floor)
+        if not 2 * top <= len(near) <= 4 * _IN_SIGHT * top:
+            floor, near = 1.0, np.flatnonzero(bounds)
+            if len(near) > _IN_SIGHT * top:
+                floor = float(np.partition(bounds[near], -_IN_SIGHT * top)[-_IN_SIGHT * top])
+                near = near[bounds[near] >= floor]
             self._sight[base] = floor
-        near = near[np.argsort(-bounds[near], kind="stable")]
-        for start in range(0, len(near), top + 4):
-            yield near[start : start + top + 4]
-        rest = np.flatnonzero((bounds > 0) & (bounds < floor))
-        if len(rest):
-            rest = rest[np.argsort(-bounds[rest], kind="stable")]
-            for start in range(0, len(rest), 8 * top):
-                yield rest[start : start + 8 * top]
+        yield from _handfuls(near, bounds, top + 4)
+        yield from _handfuls(np.flatnonzero((bounds > 0) & (bounds < floor)), bounds, 8 * top)
 
-    def _size(self, index: CycleIndex, cycles: NDArray[np.intp]) -> None:
-        """See to it that each of these cycles has its size."""
-        sizes = self._sizes
-        missing = np.array([cycle for cycle in cycles.tolist() if cycle not in sizes], np.int32)
-        missing.sort()
-        for part, numbers in _by_part(index, missing):
-            sized = self._edges.sizes(part.edges[:, numbers - part.first])
-            sizes.update(zip(numbers.tolist(), sized, strict=True))
+    def _size(self, index: CycleIndex, cycles: Ints) -> Iterator[tuple[Ints, list[Size | None]]]:
+        """The sizes of these cycles, ascending, some at a time."""
+        for part, numbers in _by_part(index, cycles):
+            for start in range(0, len(numbers), _AT_ONCE):
+                some = numbers[start : start + _AT_ONCE]
+                yield some, self._edges.sizes(part.edges[:, some - part.first])
+
+    def _check(self, index: CycleIndex, state: MarketState) -> Mismatch | None:
+        """Find everything anew from `state` alone; where that differs it takes the place of what was kept."""
+        self._since_check = 0
+        fresh = Finder(
+            self._bases, self._max_hops, self._top, self._timer, size_all=self._size_all,
+            core_pools=self._core[0], core_cycles=self._core[1],
+        )  # fmt: skip
+        if index.pools == tuple(state.pools):
+            fresh._index, fresh._edges = index, Edges(len(index.pools))
+        fresh.find(state)
+        pools = tuple(sorted(set(index.pools) ^ set(state.pools))) or tuple(
+            index.pools[number]
+            for number in index.used
+            if (pool := state.pools[index.pools[number]]) is not (known := self._edges.pools[number])
+            and pool != known
+        )
+        same_size = len(self._bounds) == len(fresh._bounds)
+        cycles = int(np.count_nonzero(self._bounds != fresh._bounds)) if same_size else len(fresh._bounds)
+        if self._found != fresh._found:
+            cycles = max(cycles, len(set(self._found[0]) ^ set(fresh._found[0])), 1)
+        if not pools and not cycles:
+            return None
+        self._index, self._edges, self._bounds = fresh._index, fresh._edges, fresh._bounds
+        self._rows, self._sizes, self._sight = fresh._rows, fresh._sizes, fresh._sight
+        self._found = fresh._found
+        return Mismatch(pools, cycles)
 
 
-def _screened(index: CycleIndex, state: MarketState) -> tuple[Edges, NDArray[np.float64]]:
-    edges = Edges(len(index.pools))
-    edges.put(index.used, [state.pools[index.pools[number]] for number in index.used])
-    bounds = np.zeros(index.count)
-    for part in index.parts:
-        bounds[part.first : part.first + part.size] = _bounds(edges, part.edges)
-    return edges, bounds
+def _handfuls(cycles: NDArray[np.intp], bounds: NDArray[np.float64], size: int) -> Iterator[NDArray[np.intp]]:
+    """By falling bound, so many at a time."""
+    ordered = cycles[np.argsort(-bounds[cycles], kind="stable")]
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]
 
 
 def _bounds(edges: Edges, cycles: Ints) -> NDArray[np.float64]:

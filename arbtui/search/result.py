@@ -19,7 +19,9 @@ class Opportunities(Sequence[Opportunity]):
 
     __slots__ = ("_found", "_index", "_made", "_state")
 
-    def __init__(self, state: MarketState, index: CycleIndex, found: Sequence[tuple[int, Size]]) -> None:
+    def __init__(
+        self, state: MarketState, index: CycleIndex, found: Sequence[tuple[int, int, int, Size]]
+    ) -> None:
         self._state = state
         self._index = index
         self._found = found
@@ -34,7 +36,7 @@ class Opportunities(Sequence[Opportunity]):
             return tuple(self[number] for number in range(*at.indices(len(self))))
         made = self._made[at]
         if made is None:
-            cycle, size = self._found[at]
+            _, _, cycle, size = self._found[at]
             made = self._made[at] = opportunity(hops_of(self._state, self._index, cycle), size, self._state)
         return made
 
