@@ -52,7 +52,7 @@ NOTES: dict[str, tuple[str, str]] = {
     "wallet.treasury": ("", "receives every profit; must be what the executor says"),
     "store.directory": ("", "folder of the store; a relative one stands beside the file"),
     "search.base_tokens": ("", "symbols or addresses; a cycle starts and ends in one of these"),
-    "search.max_hops": ("hops", "longest cycle that `run` looks for"),
+    "search.max_hops": ("hops", "longest cycle that `run` looks for; 4 hops over the most liquid pools"),
     "search.top": ("", "opportunities a block that are quoted and simulated, best net first"),
     "search.record": ("", "opportunities a block that get a row of their own; the others are counted"),
     "tickets.floor_share_bps": ("bps", "least share of the hoped profit that goes into the floor"),

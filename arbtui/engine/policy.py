@@ -20,7 +20,7 @@ class SearchPolicy(BaseModel):
 
     #: Symbols or addresses; a cycle starts and ends in one of these.
     base_tokens: tuple[str, ...] = Field(min_length=1)
-    max_hops: int = Field(default=2, ge=2, le=3)
+    max_hops: int = Field(default=2, ge=2, le=4)
     #: How many opportunities a block are quoted and simulated.
     top: int = Field(default=10, ge=1, le=200)
     #: How many opportunities a block get a row of their own in the store; the others are counted.

@@ -118,13 +118,20 @@ def _rest(parts: Sequence[tuple[float, float, float]], number: int, flow: float)
 
 def optimum(legs: Sequence[Leg]) -> float:
     """The input of the greatest real profit across all stretches."""
-    end = 0.0
+    return peak(legs)[0]
+
+
+def peak(legs: Sequence[Leg]) -> tuple[float, float]:
+    """(input, profit) where the real profit across all stretches is greatest."""
+    end = profit = 0.0
     for piece in pieces(legs):
         wanted = piece.wanted
         if wanted <= piece.limit:
-            return piece.spent + max(wanted, 0.0)
+            step = max(wanted, 0.0)
+            return piece.spent + step, piece.got - piece.spent + step * (piece.a / (1 + piece.c * step) - 1)
         end = piece.spent + piece.limit
-    return end
+        profit = piece.got - piece.spent + piece.limit * (piece.a / (1 + piece.c * piece.limit) - 1)
+    return end, profit
 
 
 def inputs_with(legs: Sequence[Leg], profit: int) -> tuple[float, float] | None:

@@ -11,7 +11,7 @@ from arbtui.domain import BlockRef, Hop, Path, Token
 from arbtui.errors import UsageError
 from arbtui.market import MarketState, Pool, UniswapV2Pool, UniswapV3Pool
 from arbtui.market.tick_math import sqrt_ratio_at_tick
-from arbtui.search import Finder, enumerate_cycles, find_opportunities, size
+from arbtui.search import CycleIndex, Finder, enumerate_cycles, find_opportunities, size
 from arbtui.units import Address, Ppm, Wei, parse_address
 
 BLOCK = BlockRef(1, "0x01", "0x00", 0, Wei(0), 0, 0)
@@ -50,9 +50,10 @@ def market(*pools: Pool) -> MarketState:
     )
 
 
-def ways(index: object) -> set[tuple[str, ...]]:
-    (_, twos, threes) = index.groups[0]  # type: ignore[attr-defined]
-    return {tuple(f"{edge >> 1}{'<' if edge & 1 else '>'}" for edge in cycle) for cycle in [*twos, *threes]}
+def ways(index: CycleIndex) -> set[tuple[str, ...]]:
+    found = [tuple(f"{edge >> 1}{'<' if edge & 1 else '>'}" for edge in cycle) for _, cycle in index]
+    assert len(found) == len(set(found)) == index.count
+    return set(found)
 
 
 def test_each_directed_cycle_is_there_once() -> None:
@@ -64,7 +65,7 @@ def test_each_directed_cycle_is_there_once() -> None:
     assert enumerate_cycles(state, [A, A], 3).count == 6, "a base asked twice counts once"
     assert enumerate_cycles(state, [A, B, C], 3).count == 6 + 6 + 4
     assert enumerate_cycles(state, [at(77)], 3).count == 0
-    for hops in (1, 4):
+    for hops in (1, 5):
         with pytest.raises(UsageError, match="max hops"):
             enumerate_cycles(state, [A], hops)
 
