@@ -5,24 +5,36 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from arbtui import __version__
 from arbtui.abi import decode_address, encode_call
 from arbtui.approval import ApproveMode, require_stage
-from arbtui.chain import Node, Nodes, NodeState, aggregate, is_local_chain, open_nodes, read_pools
+from arbtui.chain import (
+    HeadFeed,
+    LogFilter,
+    Node,
+    Nodes,
+    NodeState,
+    aggregate,
+    is_local_chain,
+    open_nodes,
+    read_pools,
+)
 from arbtui.chain.reader import Progress, read
 from arbtui.chain.stream import StreamRpc
 from arbtui.config import Config, PoolEntry
 from arbtui.discovering import NOTHING_KNOWN, Known, discover, known, progress_lines, summary
 from arbtui.domain import BlockRef, Call, CallResult, ConversionRate, LoanQuote, PoolKind, Stage, Token
-from arbtui.engine import Decider, Engine, Sending, SettlementTerms, SystemClock
+from arbtui.engine import Decider, Engine, Sending, SettlementTerms, SystemClock, Watching
 from arbtui.engine.deciding import read_fees
+from arbtui.engine.moves import SWAPS
 from arbtui.errors import ArbtuiError, MalformedAnswer, StoreError, WrongChain
 from arbtui.execution import Signer
 from arbtui.lenders import FlashLoanManager, GasView, build_lenders, cheapest
+from arbtui.market.families import LOG_TOPICS
 from arbtui.market.pool import Pool
 from arbtui.market.state import MarketState
 from arbtui.market.uniswap_v2 import UniswapV2Pool
@@ -176,7 +188,7 @@ class Desk:
 
 
 def unread_pool(entry: PoolEntry) -> Pool:
-    """A configured pool before its state was read."""
+    """A configured pool before its state was read; of a V3 pool the ticks around its price are read."""
     fee = Ppm(entry.fee_ppm)
     if entry.kind is PoolKind.UNISWAP_V3:
         return UniswapV3Pool.unread(
@@ -303,7 +315,8 @@ async def open_engine(
             clock = SystemClock()
             store.start_run(_run_info(config, stage, approve, clock, seed))
             stack.callback(store.end_run)
-            yield _engine(config, desk, stage, approve, journal, store, signer, clock, say)
+            async with _feed(desk) as feed:
+                yield _engine(config, desk, stage, approve, journal, store, signer, clock, say, feed)
 
 
 async def _discover_new(desk: Desk, say: Callable[[str], None]) -> None:
@@ -332,9 +345,20 @@ def _engine(
     signer: Signer | None,
     clock: SystemClock,
     say: Callable[[str], None],
+    feed: HeadFeed,
 ) -> Engine:
     node, chain = desk.node, config.chain
     bases = config.bases()
+    watching = Watching(
+        node=node,
+        feed=feed,
+        pools=_followed(desk.pools, config.watch.whole_ticks_spacing),
+        tokens=desk.tokens,
+        multicall=chain.multicall,
+        check_blocks=config.watch.check_blocks,
+        check_pools=config.watch.check_pools,
+        monotonic=clock.monotonic,
+    )
     decider = Decider(
         node=node,
         chain_id=chain.chain_id,
@@ -368,11 +392,13 @@ def _engine(
         tickets=config.tickets,
         gas=config.gas,
         tokens=desk.tokens,
-        pools=desk.pools,
+        watching=watching,
         bases=bases,
         wrapped_native=desk.wrapped_native,
         wallet=config.wallet.address,
-        finder=Finder(bases, config.search.max_hops),
+        finder=Finder(
+            bases, config.search.max_hops, max(config.search.top, config.search.record), size_all=False
+        ),
         decider=decider,
         sending=sending,
         journal=journal,
@@ -381,6 +407,28 @@ def _engine(
         terms_of=lambda ticket_id: _terms(config, ticket_id, stage),
         say=say,
     )
+
+
+def _feed(desk: Desk) -> HeadFeed:
+    chain = desk.config.chain
+    return HeadFeed(
+        desk.node,
+        LogFilter(desk.pools, LOG_TOPICS | SWAPS),
+        poll_s=chain.poll_interval_s,
+        block_time_s=chain.block_time_s,
+        push=desk.node.push,
+        chain_id=chain.chain_id,
+    )
+
+
+def _followed(pools: Mapping[Address, Pool], whole_from: int) -> dict[Address, Pool]:
+    """Pools as an engine reads them: of V3 pools of at least the tick spacing `whole_from` every tick."""
+    return {
+        address: replace(pool, reach=None)
+        if isinstance(pool, UniswapV3Pool) and pool.tick_spacing >= whole_from
+        else pool
+        for address, pool in pools.items()
+    }
 
 
 def _run_info(

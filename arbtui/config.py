@@ -21,7 +21,7 @@ from pydantic_settings.exceptions import SettingsError
 from arbtui.chain.policy import ChainPolicy
 from arbtui.domain import PoolKind, Token
 from arbtui.domain.fields import AddressField
-from arbtui.engine.policy import SearchPolicy, TicketPolicy, WalletPolicy
+from arbtui.engine.policy import SearchPolicy, TicketPolicy, WalletPolicy, WatchPolicy
 from arbtui.errors import ConfigError
 from arbtui.gas import GasPolicy
 from arbtui.lenders import LendersPolicy
@@ -94,6 +94,7 @@ class Config(BaseSettings):
     wallet: WalletPolicy
     store: StorePolicy
     search: SearchPolicy
+    watch: WatchPolicy = WatchPolicy()
     tickets: TicketPolicy = TicketPolicy()
     gas: GasPolicy = GasPolicy()
     validation: ValidationPolicy = ValidationPolicy()

@@ -55,6 +55,12 @@ NOTES: dict[str, tuple[str, str]] = {
     "search.max_hops": ("hops", "longest cycle that `run` looks for; 4 hops over the most liquid pools"),
     "search.top": ("", "opportunities a block that are quoted and simulated, best net first"),
     "search.record": ("", "opportunities a block that get a row of their own; the others are counted"),
+    "watch.check_blocks": ("blocks", "how often some pools are compared with what the node says of them"),
+    "watch.check_pools": ("", "how many pools, in turn, are compared each time"),
+    "watch.whole_ticks_spacing": (
+        "ticks",
+        "Uniswap V3 pools of at least this spacing are read with all their ticks",
+    ),
     "tickets.floor_share_bps": ("bps", "least share of the hoped profit that goes into the floor"),
     "tickets.auto_ttl_blocks": ("blocks", "life of a ticket that approves by itself"),
     "tickets.manual_ttl_s": ("s", "life of a ticket that waits for a person"),

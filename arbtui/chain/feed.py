@@ -158,6 +158,11 @@ class HeadFeed:
         """The block the last step led to."""
         return self._chain[-1] if self._chain else None
 
+    @property
+    def looked_at(self) -> float:
+        """When the newest look at the node began, by the feed's clock."""
+        return self._looked_at
+
     def start(self, block: BlockRef) -> None:
         """Go on from `block`: nothing older is ever taken back, a reorganisation below it is a Reset."""
         self._chain = [block]

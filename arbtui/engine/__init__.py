@@ -3,8 +3,9 @@
 from arbtui.engine.clock import SystemClock
 from arbtui.engine.deciding import Decider
 from arbtui.engine.engine import Engine, Tally
-from arbtui.engine.policy import SearchPolicy, TicketPolicy, WalletPolicy
+from arbtui.engine.policy import SearchPolicy, TicketPolicy, WalletPolicy, WatchPolicy
 from arbtui.engine.sending import Sending, SettlementTerms
+from arbtui.engine.watching import Watching
 
 __all__ = [
     "Decider",
@@ -16,4 +17,6 @@ __all__ = [
     "Tally",
     "TicketPolicy",
     "WalletPolicy",
+    "WatchPolicy",
+    "Watching",
 ]

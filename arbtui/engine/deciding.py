@@ -23,6 +23,7 @@ from arbtui.domain import (
     Token,
 )
 from arbtui.engine.policy import TicketPolicy, WalletPolicy
+from arbtui.errors import NodesDisagree, UnknownBlock
 from arbtui.execution import encode_execute, explain_revert
 from arbtui.execution.reverts import observed_profit
 from arbtui.gas import GasPolicy, build_ladder, suggested_tip
@@ -325,7 +326,7 @@ class Decider:
         self, ticket: Ticket, state: MarketState, fees: Fees
     ) -> tuple[Ticket | None, tuple[CheckResult, ...]]:
         opportunity, quotes = ticket.opportunity, ticket.quotes
-        simulation = await self._simulate(ticket.calldata, ticket.gas_limit, state.block)
+        simulation, agreement = await self._agreed(ticket.calldata, ticket.gas_limit, state.block)
         mine = next((quote for quote in quotes if quote.lender == ticket.lender), None)
         candidate = replace(
             self._candidate(opportunity, state, fees, quotes, mine),
@@ -348,6 +349,7 @@ class Decider:
             check_simulation(candidate, policy),
             check_gas_cost(candidate, policy),
             check_freshness(candidate, policy),
+            agreement,
             CheckResult.at_least(
                 "lender", int(mine is not None and mine.usable), 1, "usable", mine.detail if mine else "gone"
             ),
@@ -426,18 +428,39 @@ class Decider:
         buffered = (Decimal(gas) * self._gas.gas_limit_buffer).to_integral_value(rounding=ROUND_CEILING)
         return min(int(buffered), TX_GAS_CAP)
 
-    async def _simulate(self, calldata: bytes, gas_limit: int, block: BlockRef) -> Simulation:
-        outcome = await self._node.simulate(
-            {
-                "from": self._wallet.address,
-                "to": self._wallet.executor,
-                "data": "0x" + calldata.hex(),
-                "gas": hex(gas_limit),
-            },
-            block,
-            round(self._block_time_s),
+    async def _agreed(
+        self, calldata: bytes, gas_limit: int, block: BlockRef
+    ) -> tuple[Simulation, CheckResult]:
+        """The simulation as two nodes say it on the same block, where there are two; and whether they do."""
+        transaction = self._transaction(calldata, gas_limit)
+
+        async def run(node: Node) -> Simulated:
+            outcome = await node.simulate(transaction, block, round(self._block_time_s))
+            # A simulation is asked for by number: what stands there must be the block that is meant.
+            if (await node.block(block.number)).hash != block.hash:
+                raise UnknownBlock(f"{node.where}: block {block.number} is not {block.hash} any more")
+            return outcome
+
+        try:
+            agreed = await self._node.agreed(run, "the simulation of a ticket")
+        except NodesDisagree as error:
+            check = CheckResult.at_most("agreement", 1, 0, "nodes that say otherwise", str(error))
+            return Simulation(False, None, 0, str(error)), check
+        return interpret(agreed.value), CheckResult.at_most(
+            "agreement", 0, 0, "nodes that say otherwise", str(agreed)
         )
-        return interpret(outcome)
+
+    async def _simulate(self, calldata: bytes, gas_limit: int, block: BlockRef) -> Simulation:
+        transaction = self._transaction(calldata, gas_limit)
+        return interpret(await self._node.simulate(transaction, block, round(self._block_time_s)))
+
+    def _transaction(self, calldata: bytes, gas_limit: int) -> dict[str, str]:
+        return {
+            "from": self._wallet.address,
+            "to": self._wallet.executor,
+            "data": "0x" + calldata.hex(),
+            "gas": hex(gas_limit),
+        }
 
 
 def _with(candidate: Candidate, leg: Leg) -> Candidate:

@@ -7,14 +7,14 @@ import logging
 import statistics
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from arbtui.approval import ApproveMode, new_ticket_id
-from arbtui.chain import ChainPolicy, Node, read_pools
+from arbtui.chain import ChainPolicy, Node
 from arbtui.domain import (
     BlockRef,
     CheckResult,
@@ -24,6 +24,7 @@ from arbtui.domain import (
     DecisionKind,
     ExecutionStatus,
     LenderId,
+    Path,
     Stage,
     Ticket,
     Token,
@@ -33,13 +34,13 @@ from arbtui.engine.deciding import Decider, Dropped, Fees, read_fees
 from arbtui.engine.moves import Moves, OpenPaths
 from arbtui.engine.policy import SearchPolicy, TicketPolicy
 from arbtui.engine.sending import Sending, SettlementTerms, Write
+from arbtui.engine.watching import Moved, Watching
 from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable
 from arbtui.execution import Journal, OpenExecution
 from arbtui.gas import GasPolicy
 from arbtui.lenders import why_lost
-from arbtui.market.pool import Pool
 from arbtui.market.state import MarketState
-from arbtui.search import Finder, SearchResult
+from arbtui.search import Finder, SearchResult, size
 from arbtui.store import Store
 from arbtui.text import safe_text
 from arbtui.units import Address, Wei, format_amount
@@ -47,6 +48,7 @@ from arbtui.validation import Ranked, rank
 from arbtui.validation.checks import route_gas
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 #: How long a dead node is waited for before the run ends with its error, and what a stop waits for a flight.
 NODE_PATIENCE_S = 30.0
@@ -88,10 +90,10 @@ class Engine:
         tickets: TicketPolicy,
         gas: GasPolicy,
         tokens: Mapping[Address, Token],
-        pools: Mapping[Address, Pool],
         bases: tuple[Address, ...],
         wrapped_native: Token,
         wallet: Address,
+        watching: Watching,
         finder: Finder,
         decider: Decider,
         sending: Sending,
@@ -109,11 +111,11 @@ class Engine:
         self._tickets = tickets
         self._gas = gas
         self._tokens = tokens
-        self._pools = dict(pools)
         self._silent: frozenset[Address] = frozenset()
         self._bases = bases
         self._wrapped_native = wrapped_native
         self._wallet = wallet
+        self._watching = watching
         self._finder = finder
         self._decider = decider
         self._sending = sending
@@ -130,12 +132,16 @@ class Engine:
         self._seen: set[str] = set()
         self._to_resume: deque[OpenExecution] = deque()
         self._our_hashes: set[str] = set()
-        #: Paths traded on paper that are still open, with the pools such a trade would have moved.
-        self._paper_open: dict[str, frozenset[Address]] = {}
+        #: Paths traded on paper that are still open: such a trade would have moved their pools.
+        self._paper_open: dict[str, Path] = {}
         self._sent: dict[str, Ticket] = {}
         self._overheads: defaultdict[LenderId, list[int]] = defaultdict(list)
         self._sequence = 0
+        #: The block worked on last; the market may be ahead of it by what an approval had to know.
         self._head: BlockRef | None = None
+        self._arrived = 0.0
+        #: Of the newest blocks, milliseconds from the look that found it to the commit of what was decided.
+        self.latencies_ms: deque[float] = deque(maxlen=10_000)
         self.tally = Tally()
 
     # ---- the loop
@@ -151,6 +157,7 @@ class Engine:
         Raises UnavailableError where the node stays away for longer than NODE_PATIENCE_S.
         """
         await self._recover()
+        self._took(await self._patiently(self._watching.begin))
         end = None if seconds is None else self._clock.monotonic() + seconds
         while not stop.is_set() and not enough(self.tally):
             block = await self._next_head(stop, end)
@@ -187,7 +194,7 @@ class Engine:
         if not left:
             return
         block = await self._patiently_latest()
-        writes: list[Write] = [lambda b: b.block(block, len(self._pools), 0, 0.0)]
+        writes: list[Write] = [lambda b: b.block(block, 0, 0, 0.0)]
         for ticket_id, seen, approved in left:
             kind = DecisionKind.EXPIRED_SEEN if seen or approved else DecisionKind.EXPIRED_UNSEEN
             reason = "the engine stopped before it was signed" if approved else "the engine stopped"
@@ -211,25 +218,53 @@ class Engine:
             await self._on_block(block, deciding=False)
 
     async def _next_head(self, stop: asyncio.Event, end: float | None) -> BlockRef | None:
-        """The next block that is not the one seen last; None when stopped or out of time."""
+        """The market's head once it is not the one worked on last; None when stopped or out of time."""
         while not stop.is_set() and (end is None or self._clock.monotonic() < end):
-            block = await self._patiently_latest()
-            if self._head is None or block.hash != self._head.hash:
-                return block
+            head = self._watching.head
+            if self._head is None or head.hash != self._head.hash:
+                return head
             await self._take_commands()
-            await asyncio.sleep(self._chain.poll_interval_s)
+            moved = await self._patiently(lambda: self._watching.step(self._chain.poll_interval_s))
+            if moved is not None:
+                await self._flush(self._took(moved))
         return None
 
+    def _took(self, moved: Moved) -> list[Write]:
+        """What a step of the market means beside the market; the rows that tell of it."""
+        self._arrived = moved.at
+        writes: list[Write] = []
+        if moved.removed:
+            self._moves.undo(moved.removed[-1].number)
+            detail = (
+                f"{len(moved.removed)} blocks from {moved.removed[-1].number} on were undone; "
+                f"the head is {moved.head.number}"
+            )
+            writes.append(_incident("reorg", detail))
+        if moved.reset:
+            self._moves.undo(0)
+            writes.append(
+                _incident("market", f"all pools were read anew at {moved.head.number}: {moved.reset}")
+            )
+        for item in moved.added:
+            self._moves.take(item.block, item.logs, self._our_hashes)
+        for fault in moved.faults:
+            self._say(fault)
+            writes.append(_incident("market", fault))
+        return writes
+
     async def _patiently_latest(self) -> BlockRef:
+        return await self._patiently(self._node.block)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((NodeUnreachable, MalformedAnswer)),
+            retry=retry_if_exception_type((NodeUnreachable, MalformedAnswer, NodeError)),
             stop=stop_after_delay(NODE_PATIENCE_S),
             wait=wait_exponential_jitter(multiplier=0.1, max=3, jitter=0.1),
             before_sleep=lambda state: self._say_once(state.attempt_number),
             reraise=True,
         ):
             with attempt:
-                return await self._node.block()
+                return await ask()
         raise AssertionError("unreachable: the retry either returns or raises")
 
     def _say_once(self, attempt: int) -> None:
@@ -248,16 +283,13 @@ class Engine:
 
     async def _work(self, block: BlockRef, *, deciding: bool) -> None:
         began = time.perf_counter()
-        writes: list[Write] = []
-        if self._head is not None and block.number <= self._head.number:
-            detail = f"head went from {self._head.number} to {block.number}"
-            writes.append(lambda b: b.incident("reorg", detail, block=block.number))
         # Told before anything else is read: the journal has moved on already, and a failing read must not part them.
-        await self._flush(writes + await self._watch(block))
-        writes = []
+        await self._flush(await self._watch(block))
         if not deciding:
             return
-        state, fees, balance = await self._look(block)
+        state = self._watching.state
+        fees, balance = await self._look(block)
+        writes: list[Write] = []
         writes += self._expire_old(block)
         writes += await self._refresh(state, fees)
         to_send = None
@@ -282,6 +314,7 @@ class Engine:
             ]
         )
         self.tally.blocks += 1
+        self.latencies_ms.append((self._clock.monotonic() - self._arrived) * 1000)
         if to_send is None and self._may_send():
             # The tickets just made were simulated on this very block: if it is still the head, nothing moved.
             best = max(self._ready(), key=lambda ticket: ticket.expected_net_wei, default=None)
@@ -294,21 +327,11 @@ class Engine:
         if to_send is not None:
             await self._execute(to_send, block)
 
-    async def _look(self, block: BlockRef) -> tuple[MarketState, Fees, Wei]:
-        """Everything that is read of a block, at its hash; the fees of the next; the wallet's wei."""
-        found, fees, logs, balance = await asyncio.gather(
-            read_pools(self._node, self._pools, block, self._chain.multicall),
-            read_fees(self._node, self._gas),
-            self._node.logs(block, list(self._pools)),
-            self._node.balance(self._wallet, block.number),
+    async def _look(self, block: BlockRef) -> tuple[Fees, Wei]:
+        """The fees of the next block, and the wallet's wei."""
+        return await asyncio.gather(
+            read_fees(self._node, self._gas), self._node.balance(self._wallet, block.number)
         )
-        for address in sorted(found.failed.keys() - self._silent):
-            self._say(f"pool {address} is left out: {found.failed[address]}")
-        self._silent = frozenset(found.failed)
-        # One that fails is asked again at the next block, and is in no state until it answers.
-        self._pools = {**self._pools, **found.pools}
-        self._moves.take(block, logs, self._our_hashes)
-        return MarketState(block, self._tokens, found.pools), fees, balance
 
     async def _watch(self, block: BlockRef) -> list[Write]:
         writes: list[Write] = []
@@ -352,17 +375,25 @@ class Engine:
 
     async def _decide(self, state: MarketState, fees: Fees) -> tuple[SearchResult, int, list[Write]]:
         """What was found, how many of it get no row, and the rows of the others."""
-        found = self._finder.find(state)
+        found = self._finder.find(state, self._watching.take_changed())
         self.tally.opportunities += len(found.opportunities)
-        still = {opportunity.path.id for opportunity in found.opportunities}
-        self._paper_open = {path: pools for path, pools in self._paper_open.items() if path in still}
-        ranked = rank(found.opportunities, self._rates(state), fees.price, self._decider.loan_cost)
+        self._paper_open = {key: path for key, path in self._paper_open.items() if size(path, state)}
+        rates = self._rates(state)
+        ranked = rank(found.opportunities, rates, fees.price, self._decider.loan_cost)
         mine = {ticket.opportunity.path.id for ticket in self._waiting} | self._paper_open.keys()
-        writes = await self._closings(state.block, ranked[: self._search.record], mine)
+        shown = ranked[: self._search.record]
+        # What only fell behind is no longer among the best, but it is still open.
+        seen = {one.opportunity.path.id for one in shown}
+        behind = [size(path, state) for path in self._open_paths.paths if path.id not in seen]
+        open_still = rank(filter(None, behind), rates, fees.price, self._decider.loan_cost)
+        told = mine | {one.opportunity.path.id for one in open_still}
+        writes = await self._closings(state.block, (*shown, *open_still), told)
+        if found.mismatch is not None:
+            writes.append(_incident("search", str(found.mismatch)))
         taken = {pool for ticket in self._waiting for pool in ticket.opportunity.path.pools}
         if self._sending.flight is not None:
             taken |= self._sending.flight.pools
-        taken = taken.union(*self._paper_open.values())
+        taken = taken.union(*(path.pools for path in self._paper_open.values()))
         drops: list[tuple[int, Dropped]] = []
         worth: list[tuple[int, Ranked]] = []
         for place, one in enumerate(ranked, 1):
@@ -406,7 +437,7 @@ class Engine:
         self.tally.dropped += len(drops)
         recorded = drops[: self._search.record]
         writes += [self._drop(dropped, place) for place, dropped in recorded]
-        return found, len(drops) - len(recorded), writes
+        return found, max(0, found.paying - len(recorded) - len(made)), writes
 
     def _rates(self, state: MarketState) -> dict[Address, ConversionRate | None]:
         return {base: state.conversion(state.token(base), self._wrapped_native) for base in self._bases}
@@ -570,7 +601,7 @@ class Engine:
         decision = Decision(ticket.id, kind, reason, block)
         await self._flush([lambda b: b.requoted(ticket, lost), _decision(decision)])
         if self._stage is Stage.PAPER:
-            self._paper_open[ticket.opportunity.path.id] = ticket.opportunity.path.pools
+            self._paper_open[ticket.opportunity.path.id] = ticket.opportunity.path
             self.tally.paper += 1
             self._say(
                 f"block {block.number}: paper through {ticket.lender}, expected {ticket.expected_net_wei} wei"
@@ -623,11 +654,16 @@ class Engine:
         self._approved[ticket.id] = (DecisionKind.APPROVED_BY_HAND, f"by {by}")
         if not self._may_send():
             return "approved: waits for the transaction in flight"
-        block = await self._node.block()
+        # The newest head, also where the loop has not come to it yet: it follows with all its work.
+        moved = await self._watching.step(0.0)
+        if moved is not None:
+            await self._flush(self._took(moved))
+        state = self._watching.state
+        block = state.block
         if block.number >= ticket.last_block:
             await self._flush(self._expire(ticket, "its last block has passed", block))
             return "expired: its last block has passed"
-        state, fees, _ = await self._look(block)
+        fees, _ = await self._look(block)
         fresh, checks = await self._decider.still_good(ticket, state, fees)
         if fresh is None:
             writes = self._stale(ticket, checks, block)
@@ -652,6 +688,10 @@ class Engine:
 
 def _decision(decision: Decision) -> Write:
     return lambda b: b.decision(decision)
+
+
+def _incident(kind: str, detail: str) -> Write:
+    return lambda b: b.incident(kind, detail)
 
 
 def _closing(closing: Closing) -> Write:

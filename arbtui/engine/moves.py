@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from arbtui.abi import topic
-from arbtui.domain import BlockRef, ClosedBy, Closing, ForeignTrade, Log
+from arbtui.domain import BlockRef, ClosedBy, Closing, ForeignTrade, Log, Path
 from arbtui.units import Address
 from arbtui.validation import Ranked
 
@@ -80,7 +80,7 @@ class Moves:
 @dataclass(slots=True)
 class _Open:
     opportunity_id: str
-    pools: frozenset[Address]
+    path: Path
     first_block: int
     last_block: int
     net_wei: int
@@ -92,6 +92,11 @@ class OpenPaths:
     def __init__(self, moves: Moves) -> None:
         self._moves = moves
         self._open: dict[str, _Open] = {}
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """What is watched: what `look` was shown last."""
+        return tuple(entry.path for entry in self._open.values())
 
     def look(self, block: BlockRef, worth: Iterable[Ranked], ticketed: Collection[str] = ()) -> list[Closing]:
         """What of the earlier blocks' is not among `worth` any more; `worth` is what to watch from here on.
@@ -115,12 +120,12 @@ class OpenPaths:
             first = was.first_block if was is not None and was.first_block <= block.number else block.number
             opportunity = ranked.opportunity
             name = was.opportunity_id if was is not None and path_id in ticketed else opportunity.id
-            kept[path_id] = _Open(name, opportunity.path.pools, first, block.number, ranked.net_wei or 0)
+            kept[path_id] = _Open(name, opportunity.path, first, block.number, ranked.net_wei or 0)
         self._open = kept
         return closed
 
     def _closing(self, path_id: str, was: _Open, block: BlockRef) -> Closing:
-        swap = self._moves.first(was.pools, was.last_block)
+        swap = self._moves.first(was.path.pools, was.last_block)
         trade, ours = swap if swap is not None else (None, False)
         by = ClosedBy.NOBODY if trade is None else ClosedBy.OURS if ours else ClosedBy.FOREIGN
         return Closing(
