@@ -172,6 +172,7 @@ class AddressBook:
             'name = "local"',
             f"chain_id = {self.chain_id}",
             f"rpc_url = {_text(self.rpc_url)}",
+            f"push_url = {_text(self.ws_url)}",
             'native_symbol = "ETH"',
             f"wrapped_native = {_text(self.token('WETH').address)}",
             f"multicall = {_text(self.multicall)}",
