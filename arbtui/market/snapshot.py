@@ -28,6 +28,7 @@ from arbtui.units import PPM, Address, Ppm, Wei
 MAX_LINE_BYTES = 4 << 20
 #: Unpacked. A market of 40,000 pairs has 10 MB; what lies beyond is not read, whatever a compressed file unpacks to.
 MAX_FILE_BYTES = 256 << 20
+MAX_LINES = 1_000_000
 MAX_POOLS = 250_000
 MAX_TOKENS = 250_000
 #: More decimals than any token has that can be traded.
@@ -219,6 +220,9 @@ def _lines(stream: BinaryIO, problems: _Problems) -> Iterator[tuple[int, bytes]]
         if taken > MAX_FILE_BYTES:
             problems.add(number, f"the file is longer than {MAX_FILE_BYTES >> 20} MiB: the rest is not read")
             return
+        if number > MAX_LINES:
+            problems.add(number, f"the file has more than {MAX_LINES} lines: the rest is not read")
+            return
         if too_long:
             problems.add(number, f"longer than {MAX_LINE_BYTES} bytes")
             continue
@@ -282,20 +286,15 @@ def write_snapshot_file(path: str | Path, state: MarketState, chain_id: int | No
     try:
         try:
             with half.open("wb") as plain:
-                with ExitStack() as stack:
-                    out: IO[bytes] = plain
-                    if path.name.endswith(".gz"):
-                        # No name and no time in it: the same market makes the same file.
-                        out = cast(
-                            "IO[bytes]",
-                            stack.enter_context(
-                                gzip.GzipFile("", "wb", fileobj=plain, compresslevel=6, mtime=0)
-                            ),
-                        )
-                    text = stack.enter_context(io.TextIOWrapper(out, "utf-8", write_through=False))
-                    left_out = write_snapshot(state, text, chain_id)
-                    text.flush()
-                    text.detach()
+                if path.name.endswith(".gz"):
+                    # No name and no time in it: the same market makes the same file.
+                    packed = gzip.GzipFile("", "wb", compresslevel=6, fileobj=plain, mtime=0)
+                    with packed, io.TextIOWrapper(packed, "utf-8") as text:
+                        left_out = write_snapshot(state, text, chain_id)
+                else:
+                    lines = io.TextIOWrapper(plain, "utf-8")
+                    left_out = write_snapshot(state, lines, chain_id)
+                    lines.detach()
                 plain.flush()
                 os.fsync(plain.fileno())
             half.replace(path)

@@ -157,16 +157,15 @@ class _Ladder:
 
         Raises SwapReverts where the pool would not come so far.
         """
-        while sums[-1] < amount:
+        if sums[-1] < amount:
             with _growing:
-                if sums[-1] >= amount:
-                    break
-                if self.refusal is None:
-                    self._grow()
-                elif self.refusal:
-                    raise SwapReverts(self.refusal, self._pool.address)
-                else:
-                    return 0
+                while sums[-1] < amount:
+                    if self.refusal is None:
+                        self._grow()
+                    elif self.refusal:
+                        raise SwapReverts(self.refusal, self._pool.address)
+                    else:
+                        return 0
         step = bisect_left(sums, amount)
         if sums[step] == amount:
             self._crossed(step)
