@@ -106,7 +106,7 @@ async def test_the_list_needs_no_node_and_shows_hostile_names_inert(
         assert "\x1b" not in shown
         assert "\x07" not in shown
     assert "[/red]" in invoke("list", "--config", path)
-    assert "'); DROP TABLE" in invoke("list", "--config", path)
+    assert "'); DRO…?" in invoke("list", "--config", path)
 
 
 def test_a_store_of_another_chain_is_named(tmp_path: Path) -> None:
