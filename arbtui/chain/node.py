@@ -100,9 +100,10 @@ class Node:
             raise MalformedAnswer(f"{what}: no list")
         found = tuple(_log(item, what) for item in answer)
         before = (-1, -1)
-        for log in found:
-            place = (log.block_number, log.log_index)
-            if log.address != address or log.topics[:1] != (topic,) or not first <= log.block_number <= last:
+        for entry in found:
+            place = (entry.block_number, entry.log_index)
+            asked_for = entry.address == address and entry.topics[:1] == (topic,)
+            if not asked_for or not first <= entry.block_number <= last:
                 raise MalformedAnswer(f"{what}: a log that was not asked for")
             if place <= before:
                 raise MalformedAnswer(f"{what}: logs out of order, or one twice")
