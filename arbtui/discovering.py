@@ -100,14 +100,14 @@ async def discover(config: Config, node: Node, tell: Tell = _nobody) -> Outcome:
             store.save_tokens(tokens, tip.head.number)
         read = await _judge(config, node, store, tip.head, tell)
         listed = {item.address: item.pools for item in reader.factories()}
-        dropped = reader.dropped(_addresses(config))
+        verdicts = reader.verdicts(_addresses(config))
         return Outcome(
             tip.head,
             tuple(Asked(f, new, listed.get(f.address, 0), notes) for f, new, notes in asked),
-            len(reader.tokens()),
+            reader.token_count(),
             read,
-            len(reader.kept(_addresses(config))),
-            Choice((), {}, tuple(dropped), ()).counts(),
+            verdicts.pop("", 0),
+            verdicts,
         )
 
 

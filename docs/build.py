@@ -13,6 +13,7 @@ import types
 import typing
 from collections.abc import Iterator
 from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,30 @@ NOTES: dict[str, tuple[str, str]] = {
     "lenders.maker.enabled": ("", "quote and use it"),
     "lenders.maker.stand_in": ("", "it is the local chain's stand-in, and is called so"),
     "lenders.own.limit": ("base units", "of any one token; 0: own capital is never used"),
+    "discovery.factories[].dex": ("", "how the exchange of its pools is called"),
+    "discovery.factories[].kind": ("", "the pool family"),
+    "discovery.factories[].address": ("", "the factory"),
+    "discovery.factories[].fee_ppm": (
+        "ppm",
+        "of a `uniswap_v2` fork, and needed there; V3 pools carry their own",
+    ),
+    "discovery.factories[].from_block": ("block", "of its deployment: no log is looked for below"),
+    "discovery.factories[].listing": (
+        "",
+        "of a `uniswap_v2` fork: by number (default) or by PairCreated logs",
+    ),
+    "discovery.min_liquidity_wei": ("wei", "least that a pool holds on its thinner side"),
+    "discovery.max_pools": ("pools", "the most valuable so many are kept"),
+    "discovery.allow_tokens": ("", "addresses: used although they look like another token"),
+    "discovery.block_tokens": ("", "addresses: no pool with one of these"),
+    "discovery.allow_pools": ("", "addresses: kept whatever they hold and wherever they lead"),
+    "discovery.block_pools": ("", "addresses: never kept"),
+    "discovery.only_allowed": (
+        "",
+        "keep nothing but `allow_pools`, and pools of base tokens and `allow_tokens`",
+    ),
+    "discovery.log_blocks": ("blocks", "widest range of one request for logs; shrinks by itself"),
+    "discovery.refresh_blocks": ("blocks", "age at which what pools hold is read again"),
     "tokens[].address": ("", ""),
     "tokens[].symbol": ("", "how it is shown; may be shared"),
     "tokens[].decimals": ("", ""),
@@ -194,7 +219,9 @@ def _type(info: FieldInfo) -> str:
     else:
         bare = parts[0] if parts else annotation
         name = getattr(bare, "__name__", str(bare))
-        values = [member.value for member in bare] if name == "PoolKind" else []
+        values = (
+            [member.value for member in bare] if isinstance(bare, type) and issubclass(bare, Enum) else []
+        )
         text = "text" if name == "str" else name
         name = " or ".join(f"`{v}`" for v in values) or _NAMES.get(
             name, {"Address": "address"}.get(name, text)

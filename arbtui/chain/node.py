@@ -272,11 +272,8 @@ class Node:
         before = (-1, -1)
         for entry in found:
             place = (entry.block_number, entry.log_index)
-            if (
-                entry.address != address
-                or entry.topics[:1] != (topic,)
-                or not first <= entry.block_number <= last
-            ):
+            asked_for = entry.address == address and entry.topics[:1] == (topic,)
+            if not asked_for or not first <= entry.block_number <= last:
                 raise MalformedAnswer(f"{what}: a log that was not asked for")
             if place <= before:
                 raise MalformedAnswer(f"{what}: logs out of order, or one twice")

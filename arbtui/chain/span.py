@@ -23,17 +23,25 @@ _TOO_MUCH = (
     "http 413",
 )
 #: Asking for less does not help with these, whatever else the text says.
-_OTHER = ("rate limit", "too many requests", "not found", "unknown block", "unauthorized", "outofrange")
+_OTHER = (
+    "rate limit",
+    "http 429",
+    "too many requests",
+    "not found",
+    "unknown block",
+    "unauthorized",
+    "outofrange",
+)
 _METHOD_NOT_FOUND = -32601
 
 
 def too_much(error: ArbtuiError) -> bool:
     """Whether asking the node for less may help: an answer refused as too large, too slow, or out of gas."""
-    if isinstance(error, NodeUnreachable):
-        return error.sent
     text = str(error).lower()
     if any(word in text for word in _OTHER):
         return False
+    if isinstance(error, NodeUnreachable):
+        return error.sent
     if isinstance(error, NodeError):
         text = error.message.lower()
         return error.code != _METHOD_NOT_FOUND and any(word in text for word in _TOO_MUCH)

@@ -183,7 +183,7 @@ def is_look_alike(token: FoundToken, known: Mapping[Address, Token]) -> bool:
 def label(token: FoundToken, known: Mapping[Address, Token]) -> Token:
     """The token as it enters the model.
 
-    One that borrows a known symbol, or is not plain ASCII, bears the start of its address: "USDC?1f9840".
+    One that borrows a known symbol, or is too long or not plain ASCII, bears the start of its address: "USDC?1f9840".
     """
     if token.address in known:
         return known[token.address]

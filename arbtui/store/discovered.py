@@ -241,6 +241,19 @@ class MarketReader:
         )
         return [(_pool(row), Dropped(row[10])) for row in rows if row[0] in wanted]
 
+    def verdicts(self, factories: Sequence[Address]) -> dict[str, int]:
+        """How many pools have each verdict ("": kept), the most frequent first."""
+        marks = ", ".join("?" * len(factories))
+        rows = self._rows(
+            f"SELECT verdict, count(*) FROM pool WHERE factory IN ({marks}) AND verdict IS NOT NULL"  # noqa: S608
+            " GROUP BY verdict ORDER BY count(*) DESC, verdict",
+            factories,
+        )
+        return {row[0]: row[1] for row in rows}
+
+    def token_count(self) -> int:
+        return int(self._rows("SELECT count(*) FROM token")[0][0])
+
     def tokens(self) -> dict[Address, FoundToken]:
         rows = self._rows("SELECT address, symbol, decimals, fault FROM token")
         return {Address(row[0]): FoundToken(Address(row[0]), row[1], row[2], row[3]) for row in rows}

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from arbtui.abi import encode_call
 from arbtui.bootstrap import diagnose, open_desk
 from arbtui.cli import cli
+from arbtui.cli.pools import _read_market
 from arbtui.config import Config
 from arbtui.devnet import Devnet
 from arbtui.discovering import discover, known
+from arbtui.errors import StoreError
 from arbtui.market import UniswapV3Pool, load_snapshot
 from arbtui.market.filters import Listing
+from arbtui.store import open_market
 from arbtui.units import Address, parse_address
-from tests.chain import Hand, config_for, in_hand, running_chain
+from tests.chain import Hand, config_for, in_hand, running_chain, trade_until
+from tests.many_pairs import add_pairs
 
 pytestmark = pytest.mark.chain
 
@@ -178,3 +185,103 @@ def test_a_market_file_that_cannot_be_written_leaves_nothing(devnet: Devnet, tmp
     assert result.exit_code != 0
     assert "cannot be written" in str(result.exception)
     assert not target.parent.exists()
+
+
+async def test_hundreds_of_pairs_are_discovered_and_read(devnet: Devnet, tmp_path: Path) -> None:
+    config = bare(config_for(devnet, tmp_path / "store"))
+    async with in_hand(devnet) as hand:
+        pairs = await add_pairs(hand, 320)
+        outcome = await discover(config, hand.node)
+        assert outcome.kept == 320 + len(devnet.book.pools)
+        async with open_desk(config) as desk:
+            state = await desk.market()
+            assert desk.failed == {}
+            # A contract that went away is left out with its reason; the rest is read as before.
+            await hand.rpc.call("anvil_setCode", [pairs[7], "0x"])
+            await hand.mine()
+            after = await desk.market()
+            assert set(desk.failed) == {pairs[7]}
+    assert len(state.pools) == outcome.kept
+    assert set(after.pools) == set(state.pools) - {pairs[7]}
+    some = state.pools[pairs[6]]
+    base = next(t for t in (some.token0, some.token1) if t in devnet_tokens(devnet))
+    assert some.depth(base) == 16 * 3_000 * 10**18
+
+
+def devnet_tokens(devnet: Devnet) -> set[Address]:
+    return {token.address for token in devnet.book.tokens}
+
+
+async def test_killed_by_force_it_goes_on_in_another_process(devnet: Devnet, tmp_path: Path) -> None:
+    config = bare(config_for(devnet, tmp_path / "store"))
+    path = tmp_path / "bare.toml"
+    text = (tmp_path / "store.toml").read_text("utf-8")
+    head, *entries = text.split("[[pools]]")
+    path.write_text(head + entries[-1].partition("\n\n")[2], "utf-8")
+    command = [sys.executable, "-m", "arbtui", "pools", "discover", "--json", "--config", str(path)]
+    async with in_hand(devnet) as hand:
+        await add_pairs(hand, 1_100)
+        kills = 0
+        for _ in range(8):
+            process = await asyncio.create_subprocess_exec(
+                *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+            )
+            before = places(config)
+            while kills < 4 and process.returncode is None:
+                await asyncio.sleep(0.005)
+                if places(config) != before:
+                    # It has just committed something.
+                    process.kill()
+                    kills += 1
+                    break
+            said, _ = await process.communicate()
+            if process.returncode == 0:
+                break
+        whole = bare(config_for(devnet, tmp_path / "whole"))
+        outcome = await discover(whole, hand.node)
+    assert kills == 4
+    answer = json.loads(said)
+    assert (answer["kept"], answer["filtered"]) == (outcome.kept, outcome.dropped)
+    assert shapes(config) == shapes(whole)
+
+
+def places(config: Config) -> list[tuple[int, int]]:
+    """How far each factory was asked, and how much is in the store."""
+    try:
+        opened = open_market(config.store.directory, config.chain.chain_id)
+    except StoreError:
+        return []
+    if opened is None:
+        return []
+    with opened as reader:
+        listed = [(item.cursor.next_index, item.cursor.block) for item in reader.factories()]
+        return [*listed, (reader.token_count(), len(reader.holdings()))]
+
+
+async def test_an_engine_trades_pools_that_nobody_configured(devnet: Devnet, tmp_path: Path) -> None:
+    config = bare(config_for(devnet, tmp_path / "store"))
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("DAI/WETH", 20_000)
+        tally = await trade_until(hand, config, lambda tally: tally.confirmed > 0)
+    assert tally.confirmed > 0
+    assert len(known(config).pools) == len(devnet.book.pools)
+
+
+async def test_a_pool_without_a_price_is_left_out_of_a_market_file(devnet: Devnet, tmp_path: Path) -> None:
+    config = config_for(devnet, tmp_path / "store")
+    v3 = next(f for f in devnet.book.factories if f.kind == "uniswap_v3")
+    dai, weth = (devnet.book.token(symbol).address for symbol in ("DAI", "WETH"))
+    async with in_hand(devnet) as hand:
+        make = encode_call("createPool(address,address,uint24)", dai, weth, 10_000)
+        owner = hand.book.accounts[0]
+        call = {"from": owner, "to": v3.address, "data": "0x" + make.hex(), "gas": hex(6_000_000)}
+        await hand.rpc.call("eth_sendTransaction", [call])
+        await hand.mine()
+        assert (await discover(config, hand.node)).dropped == {"thin": 1}
+        ((empty, _),) = known(config).dropped
+        policy = config.discovery.model_copy(update={"allow_pools": (empty.address,)})
+        allowed = config.model_copy(update={"discovery": policy})
+        state, left = await _read_market(allowed, whole_ticks=False)
+    assert set(state.pools) == {pool.address for pool in devnet.book.pools}
+    assert left == {empty.address: "it holds nothing, or was never given a price"}

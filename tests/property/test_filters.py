@@ -204,6 +204,22 @@ def test_a_pool_between_two_others_is_priced_by_their_base_pools() -> None:
     assert set(dropped.values()) == {Dropped.THIN, Dropped.DEAD_END}
 
 
+def test_a_pool_off_the_market_price_is_worth_its_base_side() -> None:
+    weth, other = BASES[0], OTHERS[-1]
+    pools = [pool(0, weth, other), pool(1, weth, other)]
+
+    def at(p: FoundPool, base_side: int, other_side: int) -> Holding:
+        a, b = (base_side, other_side) if p.token0 == weth else (other_side, base_side)
+        return Holding(a, b, a, b, 1)
+
+    # The deep one says 1:1. The other holds next to nothing of the token: that is a trade, not a reason to leave it.
+    holdings = {
+        pools[0].address: at(pools[0], 9 * ETHER, 9 * ETHER),
+        pools[1].address: at(pools[1], 2 * ETHER, 7),
+    }
+    assert choose(pools, FOUND, holdings, policy(), AROUND).value[pools[1].address] == 2 * ETHER
+
+
 def test_an_unreadable_pool_and_an_unpriced_base_are_left_out_with_a_reason() -> None:
     weth, usd = BASES
     pools = [pool(0, weth, usd), pool(1, weth, usd)]

@@ -178,6 +178,7 @@ async def test_no_lane_is_left_running_after_a_failure() -> None:
         (NodeError(-32005, "rate limit exceeded"), False),
         (NodeError(-32601, "the method does not exist within limits"), False),
         (NodeUnreachable("no answer within 5 s"), True),
+        (NodeUnreachable("eth_call was refused for its rate (HTTP 429)"), False),
         (NodeUnreachable("no node is listening there", sent=False), False),
         (MalformedAnswer("eth_call brought more than 67108864 bytes"), True),
         (MalformedAnswer("the answer is not UTF-8"), False),

@@ -96,7 +96,12 @@ def test_the_queries_of_db_run(directory: Path, file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "file"), [(migrations.METRICS, "schema.sql"), (migrations.JOURNAL, "journal.sql")]
+    ("family", "file"),
+    [
+        (migrations.METRICS, "schema.sql"),
+        (migrations.JOURNAL, "journal.sql"),
+        (migrations.MARKET, "market.sql"),
+    ],
 )
 def test_the_golden_schema_is_what_the_migrations_make(family: str, file: str) -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
