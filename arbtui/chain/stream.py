@@ -329,10 +329,11 @@ class IpcRpc(StreamRpc):
             return
         framing = Framing()
         while chunk := await self._streams[0].read(_CHUNK):
-            for raw in framing.take(chunk):
-                yield raw
-            if framing.waiting > self.max_bytes:
+            values = framing.take(chunk)
+            if max([framing.waiting, *map(len, values)]) > self.max_bytes:
                 self.refuse("a message", "size", f"more than {self.max_bytes} bytes")
+            for raw in values:
+                yield raw
 
 
 class Framing:
