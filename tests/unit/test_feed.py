@@ -206,6 +206,24 @@ async def test_a_chain_that_moves_while_a_range_is_read_is_not_mixed() -> None:
         await it.check()
 
 
+async def test_a_chain_that_moves_while_headers_are_read_is_followed_by_their_hashes() -> None:
+    async with bench(5) as it:
+        it.chain.extend(12, logs=LOGS)
+        honest, head = it.fake.answers["eth_getBlockByNumber"], it.chain.head["hash"]
+
+        def moving(params: list[Any]) -> Any:
+            if params[0] != "latest" and not it.chain.left:
+                it.chain.reorg(8, fork=1, logs=LOGS[:1])
+            return honest(params)
+
+        it.fake.answers["eth_getBlockByNumber"] = moving
+        await it.look()
+        assert it.follower.head.hash == head, "the head that was seen, by its own ancestors"
+        await it.look()
+        assert it.feed.counters.deepest == 8
+        await it.check()
+
+
 BAD_HEADS: dict[str, dict[str, Any]] = {
     "without hash": {"hash": None},
     "without timestamp": {"timestamp": None},

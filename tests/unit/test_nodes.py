@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from arbtui.bootstrap import diagnose
 from arbtui.chain import ChainPolicy, JsonRpc, Node, Nodes, NodeState, is_local_chain, open_nodes
 from arbtui.chain import nodes as module
+from arbtui.config import Config, load_config
 from arbtui.domain import BlockRef
 from arbtui.errors import (
     MalformedAnswer,
@@ -575,3 +577,40 @@ async def test_open_nodes_names_them_without_their_secrets() -> None:
     assert "node 1 (127.0.0.1): ok; block 0" in shown
     assert "node 2 (127.0.0.1): ok; block 0" in shown
     assert "SECRET" not in shown
+
+
+# ── the doctor ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def config_of(folder: Path, one: FakeNode, other: str, push: str) -> Config:
+    token = f'[[tokens]]\naddress = "{WETH.address}"\nsymbol = "WETH"\ndecimals = 18\n'
+    path = folder / "c.toml"
+    path.write_text(
+        f'[chain]\nname = "test"\nchain_id = 31337\nrpc_url = "{one.url}/SECRET"\n'
+        f'fallback_urls = ["{other}/SECRET"]\npush_url = "{push}/SECRET"\nwrapped_native = "{WETH.address}"\n'
+        f'[wallet]\naddress = "{TARGET}"\nexecutor = "{TARGET}"\ntreasury = "{TARGET}"\n'
+        f'[store]\ndirectory = "store"\n[search]\nbase_tokens = ["WETH"]\n{token}',
+        "utf-8",
+    )
+    return load_config(str(path))
+
+
+async def test_the_doctor_shows_every_node_and_who_rings(tmp_path: Path) -> None:
+    async with fake_node() as one, fake_node() as two:
+        for fake in (one, two):
+            FakeChain().serve(fake)
+        found = {f.check: f for f in await diagnose(config_of(tmp_path, one, two.url, one.ws_url))}
+        assert all(found[name].ok for name in ("node 1 (127.0.0.1)", "node 2 (127.0.0.1)", "push"))
+        two.answers["eth_chainId"] = lambda _: "0x1"
+        one.refuse_subscriptions = True
+        found = {f.check: f for f in await diagnose(config_of(tmp_path, one, two.url, one.ws_url))}
+        assert [found[name].ok for name in ("node 1 (127.0.0.1)", "node 2 (127.0.0.1)", "push")] == [
+            True,
+            False,
+            False,
+        ]
+        assert "is chain 1" in found["node 2 (127.0.0.1)"].detail
+        one.answers["eth_chainId"] = lambda _: "0x1"
+        findings = await diagnose(config_of(tmp_path, one, two.url, one.ws_url))
+        assert [f.check for f in findings if not f.ok] == ["node 1 (127.0.0.1)", "node 2 (127.0.0.1)", "node"]
+        assert not any("SECRET" in f.detail for f in findings)

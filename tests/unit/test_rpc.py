@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbtui.chain import IpcRpc, JsonRpc, LogFilter, Node, WsRpc
+from arbtui.chain import IpcRpc, JsonRpc, LogFilter, Node, WsRpc, aggregate
 from arbtui.chain.codec import Unfit, fast_logs, parse, quantity, read_logs, result_of
 from arbtui.chain.rpc import Transport
 from arbtui.chain.stream import QUEUE, Framing
-from arbtui.domain import BlockRef
+from arbtui.domain import BlockRef, Call
 from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable, RateLimited, UnknownBlock
 from tests.factories import address, block_ref, word
 from tests.fake_node import FakeChain, FakeNode, Reply, fake_node
@@ -111,6 +111,13 @@ async def test_an_answer_with_another_id_is_never_taken(kind: str, wrong: Any, t
         with pytest.raises((MalformedAnswer, NodeUnreachable)):
             await rpc.call("eth_chainId")
         assert sum(rpc.meter.refusals.values()) == 1
+
+
+@pytest.mark.parametrize("equal", [True, 1.0])
+def test_what_is_merely_equal_to_an_id_is_none(equal: Any) -> None:
+    with pytest.raises(Unfit, match="another request"):
+        result_of({"id": equal, "result": "0x1"}, 1, "eth_chainId")
+    assert result_of({"id": 1, "result": "0x1"}, 1, "eth_chainId") == "0x1"
 
 
 @pytest.mark.parametrize(
@@ -412,6 +419,22 @@ async def test_a_receipt_that_lies(row: str, served: FakeChain, with_receipt: di
         answer["logs"] = [with_receipt["logs"][0] | {"transactionHash": word("another")}]
     with pytest.raises(MalformedAnswer):
         await receipt_from(served, {key: value for key, value in answer.items() if value != "GONE"})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "", "11", "00" * 31, "00" * 32, "ff" * 32, f"{32:064x}", f"{32:064x}{2**255:064x}", f"{2**64:064x}",
+        f"{32:064x}{1:064x}{32:064x}{1:064x}{64:064x}{2**200:064x}", f"{32:064x}{1:064x}{'ff' * 32}",
+        f"{32:064x}{0:064x}",
+    ],
+)  # fmt: skip
+async def test_contract_data_that_is_short_or_claims_to_be_huge(words: str, served: FakeChain) -> None:
+    async with behind(served) as node:
+        head = await node.block()
+        served.state = "0x" + words
+        with pytest.raises(MalformedAnswer, match="aggregate3"):
+            await aggregate(node, [Call(POOL, b"", "x")], head)
 
 
 # ── the fast reader of logs is the strict one, faster ───────────────────────────────────────────────────────────
