@@ -327,6 +327,7 @@ BAD_LOGS: dict[str, dict[str, Any]] = {
     "data without 0x": {"data": "1234"},
     "data gone": {"data": "GONE"},
     "transaction no hash": {"transactionHash": "0x1"},
+    "transaction empty": {"transactionHash": ""},
 }
 
 
@@ -340,7 +341,8 @@ _BY_TOPIC = ("a topic not asked for", "no topics")
 )
 async def test_a_log_that_cannot_be_is_refused_and_counted(row: str, asked: str, served: FakeChain) -> None:
     logs = served.logs[served.head["hash"]]
-    logs[2] = {key: value for key, value in (logs[2] | BAD_LOGS[row]).items() if value != "GONE"}
+    bad = 0 if row == "transaction empty" else 2
+    logs[bad] = {key: value for key, value in (logs[bad] | BAD_LOGS[row]).items() if value != "GONE"}
     served.filtering = False
     async with behind(served) as node:
         with pytest.raises(MalformedAnswer):
