@@ -226,17 +226,20 @@ async def diagnose(config: Config) -> list[Finding]:
         Finding("sqlite", True, _sqlite()),
     ]
     try:
-        async with open_desk(config) as desk:
-            block = await desk.node.block()
-            findings.append(Finding("node", True, f"{desk.node.where} at block {block.number}"))
-            if len(desk.node) > 1:
-                await desk.node.look()
+        async with open_nodes(config.chain) as nodes:
+            if len(nodes) > 1:
+                # First, so that they are told where none of them can be used, too.
+                await nodes.look()
                 findings += [
-                    Finding(health.name, health.state is NodeState.OK, str(health))
-                    for health in desk.node.health()
+                    Finding(health.name, health.state is NodeState.OK, redact(str(health)))
+                    for health in nodes.health()
                 ]
-            if desk.node.push is not None:
-                findings.append(await _ringing(desk.node.push, config.chain.chain_id))
+            desk = Desk(config, nodes)
+            await desk.require_chain()
+            block = await nodes.block()
+            findings.append(Finding("node", True, f"{nodes.where} at block {block.number}"))
+            if nodes.push is not None:
+                findings.append(await _ringing(nodes.push, config.chain.chain_id))
             findings += await desk.examine()
             kind = "a local chain" if await desk.local() else "not a local chain: --stage live is refused"
             findings.append(Finding("stage", True, kind))

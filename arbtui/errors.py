@@ -81,11 +81,7 @@ class UnknownBlock(MalformedAnswer):
 
 
 class NodesDisagree(UnavailableError):
-    """Nothing of what was asked may be used; `odd` names the node in the minority, or is empty where none is."""
-
-    def __init__(self, message: str, odd: str = "") -> None:
-        super().__init__(message)
-        self.odd = odd
+    """Nothing of what was asked may be used."""
 
 
 class WrongChain(UnavailableError):

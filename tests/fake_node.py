@@ -116,7 +116,10 @@ class FakeNode:
 
         async def send(raw: bytes) -> None:
             with suppress(ConnectionError):
-                await socket.send_str(raw.decode("utf-8", "surrogateescape"))
+                try:
+                    await socket.send_str(raw.decode())
+                except UnicodeDecodeError:
+                    await socket.send_bytes(raw)
 
         async def cut() -> None:
             if request.transport is not None:
@@ -208,6 +211,10 @@ class FakeChain:
     #: Blocks that were left, still known by their hash.
     left: dict[str, dict[str, Any]] = field(default_factory=dict)
     start: int = 1_783_166_400
+    #: Whether logs are held against the topics that are asked for.
+    filtering: bool = True
+    #: What eth_call answers, if not a value that follows from the block.
+    state: str = ""
 
     def __post_init__(self) -> None:
         if not self.blocks:
@@ -293,6 +300,8 @@ class FakeChain:
             first, last = int(asked["fromBlock"], 16), int(asked["toBlock"], 16)
             blocks = [block["hash"] for block in self.blocks[first : last + 1]]
         topics = asked.get("topics", [None])[0]
+        if not self.filtering:
+            topics = None
         return [
             log
             for block in blocks
@@ -305,4 +314,4 @@ class FakeChain:
         block_hash = params[1]["blockHash"]
         if self._by_hash([block_hash]) is None:
             raise Fault(-32000, "header not found")
-        return "0x" + word("state", block_hash)[2:]
+        return self.state or word("state", block_hash)

@@ -292,7 +292,9 @@ def fast_logs(
     hashes = {hex(number): (number, block_hash) for number, block_hash in blocks.items()}
     table, topics, asked = wanted.table, wanted.topics, wanted.asked
     out = []
+    plain = _PLAIN_HASH.fullmatch
     block_name, block, block_hash, last = "", -1, "", -1
+    tx_hash: str | None = None
     for item in items:
         if item.block_number != block_name:
             known = hashes.get(item.block_number)
@@ -319,19 +321,21 @@ def fast_logs(
                 return None
             continue
         tx_index = _SMALL.get(item.transaction_index)
-        if (
-            tx_index is None
-            or not item.data.startswith("0x")
-            or not all(map(_PLAIN_HASH.fullmatch, (item.transaction_hash, *item.topics)))
-        ):
+        if tx_index is None or not item.data.startswith("0x"):
             return None
+        # Mostly several logs a transaction; and a topic that was asked for needs no further look.
+        if item.transaction_hash != tx_hash:
+            tx_hash = item.transaction_hash
+            if not plain(tx_hash):
+                return None
+        for topic in item.topics if topics is None else item.topics[1:]:
+            if not plain(topic):
+                return None
         try:
             payload = unhexlify(item.data[2:])
         except (HexError, ValueError):
             return None
-        out.append(
-            Log(found, item.topics, payload, block, item.transaction_hash, index, block_hash, tx_index)
-        )
+        out.append(Log(found, item.topics, payload, block, tx_hash, index, block_hash, tx_index))
     return tuple(out)
 
 

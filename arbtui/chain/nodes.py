@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import re
 import time
@@ -45,6 +46,8 @@ T = TypeVar("T")
 HEDGE_S = 1.5
 #: Behind the best by more blocks than this a node is stale; one block behind and unmoved for so many slots, too.
 MOST_LAG = 2
+#: Where slots are shorter than what a request takes, this much in seconds is no lag.
+LEAST_LAG_S = 1.0
 #: A head that has not moved for so many slots is stale, even where no other node is ahead.
 STILL_SLOTS = 5
 #: Rest after the first failure in seconds; doubled at each further one, drawn between half and all of it.
@@ -432,12 +435,13 @@ class Nodes(Node):
         """Who is stale, and who no longer is."""
         best = self._best()
         now = self._monotonic()
+        most = max(MOST_LAG, math.ceil(LEAST_LAG_S / self._slot))
         for member in self._members:
             if member.state not in (NodeState.OK, NodeState.STALE) or member.head is None or best is None:
                 continue
             lag, still = best - member.head.number, now - member.moved_at
             why = ""
-            if lag > MOST_LAG or (lag > 0 and still > MOST_LAG * self._slot):
+            if lag > most or (lag > 0 and still > most * self._slot):
                 why = f"{lag} blocks behind"
             elif still > STILL_SLOTS * self._slot:
                 why = f"its head has not moved for {still:.0f} s"

@@ -261,7 +261,10 @@ class WsRpc(StreamRpc):
     async def _open(self) -> None:
         self._session = aiohttp.ClientSession()
         self._socket = await self._session.ws_connect(
-            self._url, heartbeat=PING_S, max_msg_size=self.max_bytes, autoping=True
+            self._url,
+            heartbeat=PING_S,
+            max_msg_size=self.max_bytes,
+            timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
         )
 
     async def _close(self) -> None:
@@ -286,7 +289,9 @@ class WsRpc(StreamRpc):
             elif message.type is aiohttp.WSMsgType.BINARY:
                 yield message.data
             elif message.type is aiohttp.WSMsgType.ERROR:
-                self.refuse("a message", "size", "what is no message of a websocket, or too long a one")
+                if isinstance(message.data, aiohttp.WebSocketError):
+                    self.refuse("a message", "size", "what is no message of a websocket, or too long a one")
+                return
             elif message.type in (
                 aiohttp.WSMsgType.CLOSE,
                 aiohttp.WSMsgType.CLOSING,
@@ -329,10 +334,11 @@ class IpcRpc(StreamRpc):
             return
         framing = Framing()
         while chunk := await self._streams[0].read(_CHUNK):
-            for raw in framing.take(chunk):
-                yield raw
-            if framing.waiting > self.max_bytes:
+            values = framing.take(chunk)
+            if max([framing.waiting, *map(len, values)]) > self.max_bytes:
                 self.refuse("a message", "size", f"more than {self.max_bytes} bytes")
+            for raw in values:
+                yield raw
 
 
 class Framing:
