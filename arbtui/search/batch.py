@@ -31,11 +31,14 @@ _TRIES = 64
 #: A float hop is off by less than this, relatively.
 _HOP_ERROR = 1e-14
 _RATE_ERROR = 4e-15
-#: A profit within this, and so many base units, of its bound is looked at no more closely; rounding worth less than _SMALL of it is ignored.
+#: A profit within this part and so many base units of its bound is looked at no more closely, and rounding worth less
+#: than _SMALL of it is ignored.
 _GOOD = 1e-9
 _GOOD_UNITS = 4
 _SMALL = 1e-10
 _NONE = (0, 0, 0)
+#: In place of a size: this cycle must be sized with more care (`sizing.best_size`).
+UNSURE = Size(0, 0)
 
 Trade = tuple[int, int, int]
 
@@ -43,7 +46,7 @@ Trade = tuple[int, int, int]
 def sizes(
     cycles: Sequence[Sequence[Formula]], rates: Floats, bends: Floats, wanted: Floats, bounds: Floats
 ) -> list[Size | None]:
-    """Each cycle's best size, None where no input gains a base unit.
+    """Each cycle's best size, None where no input gains a base unit; UNSURE where pools are near what they can hold.
 
     `rates` and `bends` are its hops in floats, one row a hop: out = rate*x / (1 + bend*x). `wanted` is the real curve's
     best input, which must be within every hop's capacity, and `bounds` what no input gains more than.
@@ -150,12 +153,17 @@ def _around(hops: Sequence[Formula], level: int, amount: int) -> Trade:
 
 
 def _least(hops: Sequence[Formula], trade: Trade) -> Size:
-    """The least input that gives the trade's output, and what exactly it gives."""
+    """The least input that gives the trade's output, and what exactly it gives.
+
+    UNSURE where a unit of input moves a later level by so much that a pool cannot take it.
+    """
     amount = trade[2]
     for p, q, r, _ in hops[::-1]:
         amount = -(-amount * q // (p - r * amount))
     amount_in = amount
-    for p, q, r, _ in hops:
+    for p, q, r, capacity in hops:
+        if amount > capacity:
+            return UNSURE
         amount = p * amount // (q + r * amount)
     return Size(amount_in, amount)
 
