@@ -27,13 +27,18 @@ COARSE = 10_000
 #: So many values of a level are bounded; where more could be better, those nearest to the real optimum.
 WIDEST = 1_024
 _WIDE = 256
+_TRIES = 64
 #: A float hop is off by less than this, relatively.
-_HOP_ERROR = 1e-13
+_HOP_ERROR = 1e-14
 _RATE_ERROR = 4e-15
-#: A profit within this of its bound is looked at no more closely; rounding worth less than _SMALL of it is ignored.
+#: A profit within this part and so many base units of its bound is looked at no more closely, and rounding worth less
+#: than _SMALL of it is ignored.
 _GOOD = 1e-9
+_GOOD_UNITS = 4
 _SMALL = 1e-10
 _NONE = (0, 0, 0)
+#: In place of a size: this cycle must be sized with more care (`sizing.best_size`).
+UNSURE = Size(0, 0)
 
 Trade = tuple[int, int, int]
 
@@ -41,7 +46,7 @@ Trade = tuple[int, int, int]
 def sizes(
     cycles: Sequence[Sequence[Formula]], rates: Floats, bends: Floats, wanted: Floats, bounds: Floats
 ) -> list[Size | None]:
-    """Each cycle's best size, None where no input gains a base unit.
+    """Each cycle's best size, None where no input gains a base unit; UNSURE where pools are near what they can hold.
 
     `rates` and `bends` are its hops in floats, one row a hop: out = rate*x / (1 + bend*x). `wanted` is the real curve's
     best input, which must be within every hop's capacity, and `bounds` what no input gains more than.
@@ -60,7 +65,7 @@ def sizes(
         )
     ]
     profits = np.array([trade[0] for trade in best], np.float64)
-    doubtful = (lowest < COARSE) | (bounds - profits > _GOOD * bounds)
+    doubtful = (lowest < COARSE) | (profits <= 0) | (bounds - profits > _GOOD * bounds + _GOOD_UNITS)
     closely = np.flatnonzero(doubtful & (np.maximum(profits, 0) + 1 <= bounds))
     if closely.size:
         _look_closely(cycles, best, rates, bends, wanted, closely, profits)
@@ -148,12 +153,17 @@ def _around(hops: Sequence[Formula], level: int, amount: int) -> Trade:
 
 
 def _least(hops: Sequence[Formula], trade: Trade) -> Size:
-    """The least input that gives the trade's output, and what exactly it gives."""
+    """The least input that gives the trade's output, and what exactly it gives.
+
+    UNSURE where a unit of input moves a later level by so much that a pool cannot take it.
+    """
     amount = trade[2]
     for p, q, r, _ in hops[::-1]:
         amount = -(-amount * q // (p - r * amount))
     amount_in = amount
-    for p, q, r, _ in hops:
+    for p, q, r, capacity in hops:
+        if amount > capacity:
+            return UNSURE
         amount = p * amount // (q + r * amount)
     return Size(amount_in, amount)
 
@@ -187,14 +197,19 @@ def _look_closely(
     stop = np.ceil(np.minimum(high_at[level, here] * (1 + 1e-6), wanted_at + widest / 2))
     width = stop - start + 1
     for at in np.flatnonzero(width > _WIDE).tolist():
-        values = np.arange(start[at], stop[at] + 1)
-        tops = _optimistic(rates[:, at], bends[:, at], values, int(level[at]))
-        promising = np.flatnonzero(tops >= beaten[at])
-        promising = promising[np.argsort(-tops[promising], kind="stable")]
-        number = int(chosen[at])
-        best[number] = _best_among(
-            cycles[number], int(level[at]), best[number], values[promising].tolist(), tops[promising].tolist()
-        )
+        tops = _optimistic(rates[:, at], bends[:, at], np.arange(start[at], stop[at] + 1), int(level[at]))
+        number, first = int(chosen[at]), int(start[at])
+        trade = best[number]
+        for _ in range(len(tops) if wanted_at[at] < COARSE else _TRIES):
+            # The most promising is looked for anew each time: few are ever tried.
+            place = int(np.argmax(tops))
+            if tops[place] < beaten[at] or tops[place] <= trade[0]:
+                break
+            tops[place] = -np.inf
+            other = _value(cycles[number], int(level[at]), first + place)
+            if other[0] > trade[0]:
+                trade = other
+        best[number] = trade
     for at_level in range(len(rates) + 1):
         group = np.flatnonzero((level == at_level) & (width >= 1) & (width <= _WIDE))
         if not group.size:

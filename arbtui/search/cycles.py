@@ -57,6 +57,11 @@ class CycleIndex:
         """Directed cycles, each once per base token."""
         return sum(part.size for part in self.parts)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the cycles and of what finds them by their pools."""
+        return sum(part.edges.nbytes for part in self.parts) + sum(array.nbytes for array in self._by_pool)
+
     @cached_property
     def is_used(self) -> list[bool]:
         """By pool number: whether the pool is in some cycle."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from arbtui.market import Pool, UniswapV2Pool
 from arbtui.market.uniswap_v2 import MAX_RESERVE
-from arbtui.search.batch import Formula, sizes
+from arbtui.search.batch import UNSURE, Formula, sizes
 from arbtui.search.curve import Leg, peak
 from arbtui.search.cycles import Ints, edge_ends
 from arbtui.search.sizing import Size, best_size
@@ -189,7 +189,7 @@ class Edges:
             chosen = edges[:, plain]
             sized = sizes(cycles, self.rates[chosen], self.bends[chosen], wanted[plain], bound[plain])
             for at, size in zip(plain, sized, strict=True):
-                found[at] = size
+                found[at] = best_size(self.legs(edges[:, at].tolist())) if size is UNSURE else size
         return found
 
     def _exact_gain(self, cycle: Sequence[int]) -> float:

@@ -22,7 +22,7 @@ Timer = Callable[[], float]
 _Row = tuple[int, int, int, Size]
 
 #: Every so many calls with `changed` a full pass checks what the increments came to.
-CHECK_EVERY = 100
+CHECK_EVERY = 256
 #: Where only the best are sized, so many candidates for each of them are kept in sight between calls.
 _IN_SIGHT = 16
 #: So many cycles are sized together: what is made on the way stays small.

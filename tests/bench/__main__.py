@@ -9,7 +9,7 @@ from collections.abc import Callable
 from tests.bench import gas, search
 
 BENCHES: dict[str, tuple[str, Callable[[], list[str]]]] = {
-    "search": ("scan --snapshot on a generated market", search.lines),
+    "search": ("the search against its goals", search.lines),
     "gas": ("gas of the executor by lender and route, on a local chain", lambda: gas.lines(gas.measure())),
 }
 

@@ -58,7 +58,6 @@ def main() -> None:
         engine.solve_all_paths(block + 2)
         times.append((time.perf_counter() - begun) * 1000)
     found, _ = engine.latest_results()
-    sys.stderr.write(repr(found[:2]) + "\n")
     results = [[numbers[row[0]], str(row[1]), str(row[2])] for row in found]
     version = importlib.metadata.version("degenbot")
     with os.fdopen(answer_to, "w") as out:
