@@ -119,6 +119,8 @@ def _beside(
     search: Callable[[], object],
     ours: Sequence[tuple[int, int]],
 ) -> Iterator[Row]:
+    gc.collect()
+    gc.freeze()
     times = _milliseconds(search, 21)
     mine = statistics.median(times)
     what = what.format(cycles=f"{index.count:,}")
@@ -135,6 +137,7 @@ def _beside(
     )
     # Once more, so that both were measured around the same time.
     mine = statistics.median([*times, *_milliseconds(search, 20)])
+    gc.unfreeze()
     their_time = statistics.median(theirs.ms)
     gains = dict(ours)
     better = sum(gains.get(cycle, 0) > gain for cycle, _, gain in theirs.found)
