@@ -1,7 +1,8 @@
 """degenbot's `solve_all_paths` on given cycles: run by a Python that has degenbot, fed and answering by JSON.
 
 Standard input: {"pools": [[address, token0, token1, reserve0, reserve1, fee_ppm], …], "cycles": [[[pool, side], …], …],
-"repeats": n}. Standard output: {"ms": [each solve], "cpu_ms": [the same in processor time], "results": [[cycle, input, profit], …], "version": …}.
+"repeats": n}. Standard output: {"ms": [each solve], "cpu_ms": [the same in processor time],
+"results": [[cycle, input, profit], …], "version": …}.
 """
 
 from __future__ import annotations
