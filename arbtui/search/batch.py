@@ -180,7 +180,7 @@ def _look_closely(
     """Put into `best` what is better anywhere on the coarsest level of each cycle chosen."""
     rates, bends, wanted = rates[:, chosen], bends[:, chosen], wanted[chosen]
     beaten = np.maximum(profits[chosen], 0) + 1
-    low, high = _span(rates, bends, wanted, beaten)
+    some, low, high = _span(rates, bends, wanted, beaten)
     lows, highs = [low], [high]
     for rate, bend in zip(rates, bends, strict=True):
         lows.append(rate * lows[-1] / (1 + bend * lows[-1]))
@@ -195,7 +195,7 @@ def _look_closely(
     start = np.floor(np.maximum(low_at[level, here] * (1 - 1e-6), wanted_at - widest / 2))
     start = np.maximum(start, 1)
     stop = np.ceil(np.minimum(high_at[level, here] * (1 + 1e-6), wanted_at + widest / 2))
-    width = stop - start + 1
+    width = np.where(some, stop - start + 1, 0)
     for at in np.flatnonzero(width > _WIDE).tolist():
         tops = _optimistic(rates[:, at], bends[:, at], np.arange(start[at], stop[at] + 1), int(level[at]))
         number, first = int(chosen[at]), int(start[at])
@@ -247,8 +247,10 @@ def _best_among(
     return best
 
 
-def _span(rates: Floats, bends: Floats, wanted: Floats, beaten: Floats) -> tuple[Floats, Floats]:
-    """The inputs between which the real profit reaches `beaten`, a little wider than that; empty as (0, -1)."""
+def _span(
+    rates: Floats, bends: Floats, wanted: Floats, beaten: Floats
+) -> tuple[NDArray[np.bool_], Floats, Floats]:
+    """Whether the real profit reaches `beaten`, and between which inputs, a little wider than that."""
     rate, bend = np.ones(len(wanted)), np.zeros(len(wanted))
     for hop_rate, hop_bend in zip(rates, bends, strict=True):
         bend += hop_bend * rate
@@ -261,8 +263,8 @@ def _span(rates: Floats, bends: Floats, wanted: Floats, beaten: Floats) -> tuple
     root = np.sqrt(np.where(some, square, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
         low = np.where(some, 2 * beaten / (b + root), 0.0)
-    high = np.where(some, (b + root) / (2 * bend), -1.0)
-    return low, high
+    high = np.where(some, (b + root) / (2 * bend), 0.0)
+    return some, low, high
 
 
 def _optimistic(rates: Floats, bends: Floats, values: Floats, level: int) -> Floats:

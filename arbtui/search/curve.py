@@ -116,11 +116,6 @@ def _rest(parts: Sequence[tuple[float, float, float]], number: int, flow: float)
     return flow
 
 
-def optimum(legs: Sequence[Leg]) -> float:
-    """The input of the greatest real profit across all stretches."""
-    return peak(legs)[0]
-
-
 def peak(legs: Sequence[Leg]) -> tuple[float, float]:
     """(input, profit) where the real profit across all stretches is greatest."""
     end = profit = 0.0

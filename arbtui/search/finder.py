@@ -157,7 +157,7 @@ class Finder:
                 paying += len(rows)
             else:
                 rows = self._best(index, base, bounds, first)
-                paying += int(np.count_nonzero(bounds))
+                paying += int(np.count_nonzero(bounds > 0))
             found += rows[: self._top]
         return found, paying
 
@@ -212,7 +212,7 @@ class Finder:
         floor = self._sight.get(base, np.inf)
         near = np.flatnonzero(bounds >= floor)
         if not 2 * top <= len(near) <= 4 * _IN_SIGHT * top:
-            floor, near = 1.0, np.flatnonzero(bounds)
+            floor, near = 1.0, np.flatnonzero(bounds > 0)
             if len(near) > _IN_SIGHT * top:
                 floor = float(np.partition(bounds[near], -_IN_SIGHT * top)[-_IN_SIGHT * top])
                 near = near[bounds[near] >= floor]

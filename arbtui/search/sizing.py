@@ -12,11 +12,14 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from arbtui.market import SwapReverts
-from arbtui.search.curve import Leg, first_piece, inputs_with, optimum, roots
+from arbtui.search.curve import Leg, first_piece, inputs_with, peak, roots
 
 _TRY_ALL = 48
 #: Levels as coarse as this are worth looking at closely: one unit there is worth more than 1e-4 of the amount.
 _COARSE = 10_000
+#: A profit within this part and so many base units of the real curve's is not looked at any closer.
+_GOOD = 1e-9
+_GOOD_UNITS = 4
 _NEIGHBOURS = (1, -1, 2, -2, 3, -3)
 _MAX_ROUNDS = 12
 
@@ -40,21 +43,26 @@ def best_size(legs: Sequence[Leg]) -> Size | None:
     factor = gain / (1 + math.sqrt(1 + gain))
     wanted = factor / c
     within = wanted <= limit
+    real = factor * wanted
+    if not within:
+        wanted, real = peak(legs)
     # Integer rounding only ever takes, so the curve's own greatest profit bounds what integers can gain.
-    if within and factor * wanted < 0.999:
+    if within and real < 0.999:
         return None
     chain: _Chain = (
         _Formula([leg.stretch[:4] for leg in legs])
         if all(leg.stretch.exact for leg in legs)
         else _Pools(legs)
     )
-    levels = chain.levels(max(1, int(wanted if within else optimum(legs))))
+    levels = chain.levels(max(1, int(wanted)))
     if not levels[-1]:
         levels = chain.levels(_within_reach(chain, levels[0]))
     best = chain.trimmed(levels[0], levels[-1])
     beaten = max(best.profit, 0) + 1
-    if within and beaten > factor * wanted * (1 + 1e-9) + 0.001:
+    if within and beaten > real * (1 + 1e-9) + 0.001:
         return best if best.profit > 0 else None
+    if best.profit > 0 and min(levels) >= _COARSE and real - best.profit <= _GOOD * real + _GOOD_UNITS:
+        return best
     if min(levels) < _COARSE:
         span = roots(gain, c, beaten) if within else inputs_with(legs, beaten)
         if within and span is not None and span[1] > limit:

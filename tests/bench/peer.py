@@ -22,9 +22,13 @@ _SCRIPT = Path(__file__).with_name("peer_degenbot.py")
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """Milliseconds of each solve of all cycles, and (cycle, input, profit) of what it found."""
+    """Milliseconds of each solve of all cycles, by the clock and of the processor; what it found.
+
+    `found` is (cycle, input, profit).
+    """
 
     ms: list[float]
+    cpu_ms: list[float]
     found: list[tuple[int, int, int]]
 
 
@@ -87,6 +91,5 @@ def solve(
             env={"HOME": home, "PATH": os.environ.get("PATH", "")},
         )
     answer = json.loads(done.stdout)
-    return Solved(
-        answer["ms"], [(cycle, int(amount), int(gain)) for cycle, amount, gain in answer["results"]]
-    )
+    found = [(cycle, int(amount), int(gain)) for cycle, amount, gain in answer["results"]]
+    return Solved(answer["ms"], answer["cpu_ms"], found)
