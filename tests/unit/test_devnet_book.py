@@ -78,6 +78,7 @@ def test_the_configuration_is_toml_with_the_agreed_layout(book: AddressBook) -> 
         "name": "local",
         "chain_id": 31337,
         "rpc_url": "http://127.0.0.1:8545",
+        "push_url": "ws://127.0.0.1:8545",
         "native_symbol": "ETH",
         "wrapped_native": address(3),
         "multicall": address(21),

@@ -447,6 +447,7 @@ async def test_lying_receipts_are_found_by_a_second_node() -> None:
         head["transactions"] = [HASH]
         honest = {
             "transactionHash": HASH, "transactionIndex": "0x0", "blockHash": head["hash"], "logs": [],
+            "from": "0x" + "5" * 40,
             "blockNumber": head["number"], "status": "0x0", "gasUsed": "0x5208", "effectiveGasPrice": "0x1",
         }  # fmt: skip
         it.fakes[0].answers["eth_getTransactionReceipt"] = lambda _: honest | {"status": "0x1"}

@@ -374,6 +374,7 @@ def with_receipt(served: FakeChain) -> dict[str, Any]:
     served.head["transactions"] = [word("first"), RECEIPT_TX]
     place = {
         "blockHash": served.head["hash"], "blockNumber": served.head["number"], "transactionIndex": "0x1",
+        "from": "0x" + "5" * 40,
         "transactionHash": RECEIPT_TX,
     }  # fmt: skip
     return place | {
