@@ -4,6 +4,7 @@ from arbtui.chain.local import is_local_chain
 from arbtui.chain.multicall import aggregate
 from arbtui.chain.node import Node
 from arbtui.chain.policy import MULTICALL3, ChainPolicy
+from arbtui.chain.presets import Preset, preset, preset_of_chain, presets
 from arbtui.chain.reader import read_balances, read_pools
 from arbtui.chain.rpc import JsonRpc
 
@@ -12,8 +13,12 @@ __all__ = [
     "ChainPolicy",
     "JsonRpc",
     "Node",
+    "Preset",
     "aggregate",
     "is_local_chain",
+    "preset",
+    "preset_of_chain",
+    "presets",
     "read_balances",
     "read_pools",
 ]

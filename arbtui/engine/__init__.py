@@ -2,6 +2,7 @@
 
 from arbtui.engine.clock import SystemClock
 from arbtui.engine.deciding import Decider
+from arbtui.engine.direct import Submitted
 from arbtui.engine.engine import Engine, Tally
 from arbtui.engine.policy import SearchPolicy, TicketPolicy, WalletPolicy
 from arbtui.engine.sending import Sending, SettlementTerms
@@ -12,6 +13,7 @@ __all__ = [
     "SearchPolicy",
     "Sending",
     "SettlementTerms",
+    "Submitted",
     "SystemClock",
     "Tally",
     "TicketPolicy",

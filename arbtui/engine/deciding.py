@@ -26,7 +26,7 @@ from arbtui.engine.policy import TicketPolicy, WalletPolicy
 from arbtui.execution import encode_execute, explain_revert
 from arbtui.execution.reverts import observed_profit
 from arbtui.gas import GasPolicy, build_ladder, suggested_tip
-from arbtui.lenders import FlashLoanManager, GasView, cheapest
+from arbtui.lenders import FlashLoanManager, GasView, Track, cheapest
 from arbtui.market.state import MarketState
 from arbtui.units import BPS, Wei, mul_div_up
 from arbtui.validation import Candidate, OpportunityValidator
@@ -117,6 +117,12 @@ class Decider:
         self._wall_clock = wall_clock
         #: Gas a lender costs over own capital, from own receipts.
         self.measured_overheads: dict[LenderId, int] = {}
+        #: How executions through each lender went, this run's and earlier ones'.
+        self.tracks: dict[LenderId, Track] = {}
+
+    @property
+    def flash_loans(self) -> FlashLoanManager:
+        return self._manager
 
     def pays_at_all(self, opportunity: Opportunity, state: MarketState, fees: Fees) -> Dropped | None:
         """The cheapest "no": gas alone, with a loan that costs nothing, already takes the profit."""
@@ -125,11 +131,18 @@ class Decider:
         return None if check.passed else self._dropped(candidate, (check,), check.check, fees)
 
     async def decide(
-        self, opportunity: Opportunity, state: MarketState, fees: Fees, ticket_id: str, last_block: int
+        self,
+        opportunity: Opportunity,
+        state: MarketState,
+        fees: Fees,
+        ticket_id: str,
+        last_block: int,
+        through: LenderId | None = None,
     ) -> Ticket | Dropped:
         """Quote all lenders, check, simulate the very calldata that would be sent.
 
-        `state` and the simulation stand on the same block.
+        `state` and the simulation stand on the same block. `through` names the one lender to use, without a fallback
+        leg; else it is the cheapest.
         """
         token, block = opportunity.token, state.block
         rate = state.conversion(token, self._wrapped_native)
@@ -137,16 +150,18 @@ class Decider:
             opportunity.amount_in,
             token,
             block,
-            GasView(fees.price, rate, self.measured_overheads),
+            GasView(fees.price, rate, self.measured_overheads, self.tracks),
             opportunity.path.pools,
         )
-        chosen = cheapest(quotes)
+        chosen = cheapest([quote for quote in quotes if through in (None, quote.lender)])
         candidate = self._candidate(opportunity, state, fees, quotes, chosen)
         verdict = self._validator.screen(candidate)
         if verdict.failed or chosen is None or rate is None:
             failed = verdict.failed.check if verdict.failed else "loan"
             return self._dropped(candidate, verdict.checks, failed, fees)
-        return await self._simulated(candidate, chosen, rate, fees, ticket_id, last_block)
+        return await self._simulated(
+            candidate, chosen, rate, fees, ticket_id, last_block, alone=through is not None
+        )
 
     def _dropped(
         self, candidate: Candidate, checks: tuple[CheckResult, ...], check: str, fees: Fees
@@ -169,6 +184,8 @@ class Decider:
         fees: Fees,
         ticket_id: str,
         last_block: int,
+        *,
+        alone: bool,
     ) -> Ticket | Dropped:
         leg = await self._leg(candidate, chosen, rate, fees, ticket_id, last_block)
         candidate = _with(candidate, leg)
@@ -184,7 +201,9 @@ class Decider:
             return self._dropped(candidate, checks, failed, fees)
         gas_limit = self._gas_limit(leg.simulation.gas)
         ladder = self._ladder(gas_limit, fees, leg.ladder.steps[-1].max_fee_per_gas)
-        fallback = await self._fallback(candidate, chosen, rate, fees, ticket_id, last_block, ladder)
+        fallback = None
+        if not alone:
+            fallback = await self._fallback(candidate, chosen, rate, fees, ticket_id, last_block, ladder)
         digest = digest_of(
             chain_id=self._chain_id,
             wallet=self._wallet.address,
@@ -234,7 +253,9 @@ class Decider:
         gas = candidate.gas
         for _ in range(2):
             floor, ladder = self._floor_and_ladder(candidate, gas, rate, fees)
-            calldata = encode_execute(ticket_id, quote.lender, candidate.opportunity, floor, last_block)
+            calldata = encode_execute(
+                ticket_id, quote.lender, candidate.opportunity, floor, last_block, quote.source
+            )
             simulation = await self._simulate(calldata, self._gas_limit(2 * gas), candidate.state.block)
             if not simulation.success or simulation.gas <= gas:
                 break
@@ -287,7 +308,7 @@ class Decider:
             ticket.opportunity.amount_in,
             ticket.opportunity.token,
             state.block,
-            GasView(fees.price, ticket.rate, self.measured_overheads),
+            GasView(fees.price, ticket.rate, self.measured_overheads, self.tracks),
             ticket.opportunity.path.pools,
         )
         fresh, checks = await self._recheck(replace(ticket, quotes=quotes), state, fees)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import statistics
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ from arbtui.domain import (
     DecisionKind,
     ExecutionStatus,
     LenderId,
+    LoanQuote,
     Opportunity,
     Stage,
     Ticket,
@@ -29,27 +29,27 @@ from arbtui.domain import (
 )
 from arbtui.engine.clock import SystemClock
 from arbtui.engine.deciding import Decider, Dropped, Fees, read_fees
+from arbtui.engine.direct import Submitted, priced
 from arbtui.engine.moves import Moves
 from arbtui.engine.policy import SearchPolicy, TicketPolicy
 from arbtui.engine.sending import Sending, SettlementTerms, Write
-from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable
+from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable, RefusedError
 from arbtui.execution import Journal, OpenExecution
 from arbtui.gas import GasPolicy
-from arbtui.lenders import why_lost
+from arbtui.lenders import FlashLoanManager, why_lost
 from arbtui.market.pool import Pool
 from arbtui.market.state import MarketState
+from arbtui.monitor import LenderRecord
 from arbtui.search import Finder
 from arbtui.store import Store
 from arbtui.text import safe_text
 from arbtui.units import Address, Wei, format_amount
-from arbtui.validation.checks import GAS_PRIOR_HOP, GAS_PRIOR_RUN
 
 _log = logging.getLogger(__name__)
 
 #: How long a dead node is waited for before the run ends with its error, and what a stop waits for a flight.
 NODE_PATIENCE_S = 30.0
 DRAIN_S = 10.0
-_MEASURED_AFTER = 3
 
 
 @dataclass(slots=True)
@@ -96,6 +96,7 @@ class Engine:
         clock: SystemClock,
         terms_of: Callable[[str], SettlementTerms | None],
         say: Callable[[str], None],
+        lenders: LenderRecord | None = None,
     ) -> None:
         self._node = node
         self._chain = chain
@@ -127,7 +128,12 @@ class Engine:
         #: Paths traded on paper that are still open, with the pools such a trade would have moved.
         self._paper_open: dict[str, frozenset[Address]] = {}
         self._sent: dict[str, Ticket] = {}
-        self._overheads: defaultdict[LenderId, list[int]] = defaultdict(list)
+        #: Receipts of earlier runs, and of this one as they come.
+        self._lenders = lenders or LenderRecord()
+        self._tell_decider()
+        self._recovered = False
+        #: One block's work, a command, or a submission: never two at a time.
+        self._turn = asyncio.Lock()
         self._sequence = 0
         self._head: BlockRef | None = None
         self.tally = Tally()
@@ -144,7 +150,8 @@ class Engine:
 
         Raises UnavailableError where the node stays away for longer than NODE_PATIENCE_S.
         """
-        await self._recover()
+        async with self._turn:
+            await self._begin()
         end = None if seconds is None else self._clock.monotonic() + seconds
         while not stop.is_set() and not enough(self.tally):
             block = await self._next_head(stop, end)
@@ -152,6 +159,11 @@ class Engine:
                 break
             await self._on_block(block, deciding=True)
         await self._drain()
+
+    async def _begin(self) -> None:
+        if not self._recovered:
+            self._recovered = True
+            await self._recover()
 
     async def _recover(self) -> None:
         """Bring the store up to what the journal knows, settle what landed unseen, queue what is still open.
@@ -210,7 +222,8 @@ class Engine:
             block = await self._patiently_latest()
             if self._head is None or block.hash != self._head.hash:
                 return block
-            await self._take_commands()
+            async with self._turn:
+                await self._take_commands()
             await asyncio.sleep(self._chain.poll_interval_s)
         return None
 
@@ -232,7 +245,8 @@ class Engine:
 
     async def _on_block(self, block: BlockRef, *, deciding: bool) -> None:
         try:
-            await self._work(block, deciding=deciding)
+            async with self._turn:
+                await self._work(block, deciding=deciding)
         except (NodeUnreachable, MalformedAnswer, NodeError) as error:
             # The block's work is lost, nothing else: state is read anew at the next head.
             _log.warning("block %d: %s", block.number, error)
@@ -308,23 +322,23 @@ class Engine:
             if ticket is None:
                 continue
             net = f"{format_amount(settlement.net_wei, 18, 6)} {self._chain.native_symbol}"
-            if settlement.success and settlement.loan_fee is not None:
+            traded = settlement.success and settlement.loan_fee is not None
+            if traded or not settlement.success:
+                kinds = [hop.kind for hop in ticket.opportunity.path.hops]
+                self._lenders.mined(ticket.lender, settlement.gas_used, kinds, success=traded)
+                self._tell_decider()
+            if traded:
                 self.tally.confirmed += 1
                 self.tally.by_lender[ticket.lender] += 1
-                self._measure(ticket, settlement.gas_used)
                 self._say(f"block {settlement.block_number}: mined through {ticket.lender}, net {net}")
             else:
                 self.tally.reverted += 1
                 self._say(f"block {settlement.block_number}: not executed ({ticket.lender}), net {net}")
         self._sending.settled.clear()
 
-    def _measure(self, ticket: Ticket, gas_used: int) -> None:
-        """Own receipts take the place of the prior once there are a few."""
-        route = GAS_PRIOR_RUN + sum(GAS_PRIOR_HOP[hop.kind] for hop in ticket.opportunity.path.hops)
-        seen = self._overheads[ticket.lender]
-        seen.append(max(0, gas_used - route))
-        if len(seen) >= _MEASURED_AFTER:
-            self._decider.measured_overheads[ticket.lender] = int(statistics.median(seen))
+    def _tell_decider(self) -> None:
+        self._decider.measured_overheads = self._lenders.overheads()
+        self._decider.tracks = self._lenders.tracks()
 
     # ---- deciding
 
@@ -508,6 +522,41 @@ class Engine:
             self._our_hashes.update(attempt.tx_hash for attempt in self._sending.flight.attempts)
         await self._flush(writes)
         return execution_id
+
+    @property
+    def flash_loans(self) -> FlashLoanManager:
+        """What quotes the lenders; in stage live on a local chain it also executes through one that is named."""
+        return self._decider.flash_loans
+
+    async def submit(self, quote: LoanQuote, params: dict[str, Any]) -> Submitted | Dropped:
+        """One path through exactly the quoted lender: a ticket like any other, with every check, and sent at once.
+
+        A Dropped says which check failed. Raises RefusedError outside stage live and while another transaction is
+        in flight, UsageError and SwapReverts as `priced`.
+        """
+        async with self._turn:
+            await self._begin()
+            if self._stage is not Stage.LIVE or not self._may_send():
+                raise RefusedError(
+                    "nothing is sent now: the stage is not live, or another transaction is in flight"
+                )
+            block = await self._node.block()
+            state, fees, _ = await self._look(block)
+            opportunity = priced(quote.token, quote.amount, params["pools"], state)
+            last_block = block.number + self._tickets.auto_ttl_blocks
+            outcome = await self._decider.decide(
+                opportunity, state, fees, self._new_id(), last_block, quote.lender
+            )
+            if isinstance(outcome, Dropped):
+                await self._flush([self._drop(outcome)])
+                return outcome
+            ticket, lost = outcome, _why_lost(outcome)
+            self.tally.tickets += 1
+            self._approved[ticket.id] = (DecisionKind.APPROVED_BY_HAND, "by execute_flash_loan")
+            await self._flush([lambda b: b.ticket(ticket, lost), _ticket_now(ticket)])
+            execution_id = await self._execute(ticket, block)
+            flight = self._sending.flight
+            return Submitted(execution_id, ticket.id, flight.attempts[-1].tx_hash if flight else None)
 
     # ---- what people ask for
 

@@ -136,7 +136,7 @@ async def test_an_arbitrage_through_each_lender_settles_to_the_wei(
             assert row["token"]["symbol"] in symbols
             quoted = {quote["lender"]: quote for quote in row["quotes"]}
             (settled,) = reader.settlements(execution_id=first["id"])
-        assert len(quoted) == 5
+        assert len(quoted) == 7
         usable = {name: int(quote["total_cost"]) for name, quote in quoted.items() if quote["usable"]}
         assert min(usable, key=lambda name: usable[name]) == str(lender)
         assert all(quote["why_lost"] for name, quote in quoted.items() if name != str(lender))
