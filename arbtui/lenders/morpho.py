@@ -28,8 +28,8 @@ class Morpho:
     id: LenderId = LenderId.MORPHO
     protocol: str = "morpho"
     version: str = "blue"
-    #: Balancer v2's, and the 19,082 that albertocuestacanada/erc7399-wrappers' gas snapshot has Morpho above it.
-    gas_prior: int = 61_000
+    #: Balancer v2's, and what a plain loan costs above one from Balancer (docs/lenders.md, "Gas").
+    gas_prior: int = 42_000
 
     def discover(self, token: Address) -> Discovery[None]:  # noqa: ARG002
         return nothing_to_discover(None)

@@ -35,7 +35,8 @@ class UniswapV2:
     id: LenderId = LenderId.UNISWAP_V2
     protocol: str = "uniswap"
     version: str = "v2"
-    gas_prior: int = 50_000
+    #: Balancer v2's, and what a plain loan costs above one from Balancer (docs/lenders.md, "Gas").
+    gas_prior: int = 56_000
 
     def discover(self, token: Address) -> Discovery[tuple[Pair, ...] | Terms]:
         known = [

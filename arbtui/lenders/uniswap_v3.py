@@ -31,8 +31,8 @@ class UniswapV3:
     id: LenderId = LenderId.UNISWAP_V3
     protocol: str = "uniswap"
     version: str = "v3"
-    #: Balancer v2's, less the 18,312 that albertocuestacanada/erc7399-wrappers' gas snapshot has it above V3.
-    gas_prior: int = 23_000
+    #: Balancer v2's, and what a plain loan costs above one from Balancer (docs/lenders.md, "Gas").
+    gas_prior: int = 55_000
 
     def discover(self, token: Address) -> Discovery[tuple[FeePool, ...] | Terms]:
         known = [
