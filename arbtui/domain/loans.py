@@ -31,6 +31,10 @@ LENDER_CODES: dict[LenderId, int] = {
 }
 
 
+#: Lenders whose contract is one of many pools: the calldata must say which.
+POOL_LENDERS = frozenset({LenderId.UNISWAP_V3, LenderId.UNISWAP_V2})
+
+
 @dataclass(frozen=True, slots=True)
 class LoanQuote:
     """One lender's answer for one token and amount at one block.

@@ -10,6 +10,7 @@ from arbtui.abi import decode_uint
 from arbtui.approval import digest_of
 from arbtui.chain import Node
 from arbtui.domain import (
+    POOL_LENDERS,
     BlockRef,
     CheckResult,
     ConversionRate,
@@ -253,8 +254,9 @@ class Decider:
         gas = candidate.gas
         for _ in range(2):
             floor, ladder = self._floor_and_ladder(candidate, gas, rate, fees)
+            source = quote.source if quote.lender in POOL_LENDERS else None
             calldata = encode_execute(
-                ticket_id, quote.lender, candidate.opportunity, floor, last_block, quote.source
+                ticket_id, quote.lender, candidate.opportunity, floor, last_block, source
             )
             simulation = await self._simulate(calldata, self._gas_limit(2 * gas), candidate.state.block)
             if not simulation.success or simulation.gas <= gas:
