@@ -23,7 +23,7 @@ from arbtui.chain.presets import Preset, preset, preset_of_chain
 from arbtui.domain import PoolKind, Token
 from arbtui.domain.fields import AddressField
 from arbtui.engine.policy import SearchPolicy, TicketPolicy, WalletPolicy
-from arbtui.errors import ConfigError
+from arbtui.errors import ConfigError, UsageError
 from arbtui.gas import GasPolicy
 from arbtui.lenders import LendersPolicy
 from arbtui.market.state import find_token
@@ -168,17 +168,19 @@ class Config(BaseSettings):
         Raises UsageError where there is none, or where a symbol names several and no preset knows it.
         """
         tokens, known = self.token_map(), self.known_chain()
-        if sum(text == token.symbol for token in tokens.values()) != 1 and known is not None:
-            folded = {symbol.casefold(): address for symbol, address in known.symbols.items()}
-            if (meant := folded.get(text.casefold())) in tokens:
-                return tokens[meant]
-        return find_token(tokens, text)
+        try:
+            return find_token(tokens, text)
+        except UsageError:
+            meant = known.meant_by(text) if known else None
+            if meant not in tokens:
+                raise
+            return tokens[meant]
 
     def _called(self, text: str) -> list[TokenEntry]:
         """The tokens that `text` names; of several the one that the chain's preset means by it."""
         found = [entry for entry in self.tokens if entry.called(text)]
         if len(found) > 1 and (known := self.known_chain()) is not None:
-            meant = [entry for entry in found if entry.address == known.symbols.get(text)]
+            meant = [entry for entry in found if entry.address == known.meant_by(text)]
             return meant or found
         return found
 

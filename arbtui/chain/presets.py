@@ -95,6 +95,11 @@ class Preset(_Frozen):
         """Which token a symbol means on this chain."""
         return {token.symbol: token.address for token in self.tokens}
 
+    def meant_by(self, symbol: str) -> Address | None:
+        """The token that a symbol, in any case, means on this chain."""
+        folded = {name.casefold(): address for name, address in self.symbols.items()}
+        return folded.get(symbol.casefold())
+
     def settings(self) -> dict[str, Any]:
         """The parts of a configuration that this chain decides, as its TOML would have them."""
         exchanges = {kind: sorted({dex.name for dex in self.dexes if dex.kind is kind}) for kind in PoolKind}
@@ -141,6 +146,6 @@ def preset(name: str) -> Preset:
     raise ConfigError(f"there is no preset {safe_text(name, 32)!r}{hint} (there are: {', '.join(known)})")
 
 
-def preset_of_chain(chain_id: int) -> Preset | None:
+def preset_of_chain(chain_id: int | None) -> Preset | None:
     """The preset of a chain id, if there is one."""
     return next((item for item in presets().values() if item.chain_id == chain_id), None)
