@@ -123,6 +123,8 @@ class Desk:
             findings.append(Finding(name, size > 0, detail))
         if all(finding.ok for finding in findings):
             findings += await self._roles()
+            strangers = await self.manager.strangers(self.wrapped_native, await self.node.block())
+            findings += [Finding(f"lenders.{who}", False, terms.detail) for who, terms in strangers.items()]
         balance = await self.node.balance(config.wallet.address)
         findings.append(
             Finding("gas money", balance > 0, f"{config.wallet.address} holds {balance} wei for gas")

@@ -86,6 +86,17 @@ class FlashLoanManager:
             quotes.append(_quote(lender, token, amount, block, terms, gas))
         return tuple(quotes)
 
+    async def strangers(self, token: Token, block: BlockRef) -> dict[LenderId, Terms]:
+        """Lenders whose contracts do not answer as theirs do: nothing is there, or something else."""
+        known = await self._discovered(token.address, block)
+        return {
+            lender.id: facts
+            for lender, facts in zip(self.lenders, known, strict=True)
+            if isinstance(facts, Terms)
+            and facts.reason in (Reason.NO_CODE, Reason.UNREADABLE)
+            and lender.id not in self._off
+        }
+
     async def find_optimal_flash_loan(self, amount: int, token: Token) -> LoanQuote | None:
         """The cheapest usable lender at the newest block, all costs counted; None if none can lend."""
         block, gas = await self._now(token)
