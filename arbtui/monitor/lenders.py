@@ -16,6 +16,8 @@ from arbtui.validation.checks import GAS_PRIOR_HOP, GAS_PRIOR_RUN
 #: Receipts of a lender before its gas counts as measured, and how many of the newest the median is taken of.
 MEASURED_AFTER = 3
 NEWEST = 50
+#: Executions of earlier runs that are looked at: more say little of the lenders as they are now.
+LOOKED_AT = 1_000
 
 
 class LenderRecord:
@@ -48,7 +50,7 @@ class LenderRecord:
 
 
 def lender_record(reader: StoreReader, chain_id: int, executor: Address) -> LenderRecord:
-    """The record of every earlier run with this very executor; another contract uses other gas."""
+    """The record of earlier runs with this very executor; another contract uses other gas."""
     record = LenderRecord()
     rows = reader.query(
         "SELECT e.lender, e.status, s.gas_used, o.path FROM execution AS e"
@@ -56,11 +58,11 @@ def lender_record(reader: StoreReader, chain_id: int, executor: Address) -> Lend
         " JOIN ticket AS t ON t.id = e.ticket_id"
         " JOIN opportunity AS o ON o.run = t.run AND o.id = t.opportunity_id"
         " WHERE e.status IN ('mined', 'reverted') AND r.chain_id = ? AND r.executor = ?"
-        " ORDER BY e.decided_at, e.id",
-        (chain_id, executor),
+        " ORDER BY e.decided_at DESC, e.id DESC LIMIT ?",
+        (chain_id, executor, LOOKED_AT),
     )
     known = {str(lender) for lender in LenderId}
-    for row in rows:
+    for row in reversed(rows):
         if row["lender"] in known:
             kinds = [PoolKind(hop["kind"]) for hop in json.loads(row["path"])]
             record.mined(
