@@ -13,12 +13,12 @@ class LenderId(StrEnum):
     BALANCER_V2 = "balancer_v2"
     MAKER = "maker"
     OWN = "own"
-    SPARK = "spark"
-    PRIME = "prime"
-    ERC3156 = "erc3156"
     MORPHO = "morpho"
     UNISWAP_V3 = "uniswap_v3"
     UNISWAP_V2 = "uniswap_v2"
+    SPARK = "spark"
+    PRIME = "prime"
+    ERC3156 = "erc3156"
 
 
 #: The executor contract's `Plan.lender`.

@@ -18,11 +18,12 @@ from arbtui.chain.rpc import data
 from arbtui.cli import cli
 from arbtui.config import Config
 from arbtui.devnet import Devnet
-from arbtui.domain import LenderId, LoanQuote, Stage
+from arbtui.domain import LENDER_CODES, LenderId, LoanQuote, Stage
 from arbtui.engine import Engine, Submitted
 from arbtui.engine.deciding import Dropped
 from arbtui.engine.direct import priced
 from arbtui.errors import RefusedError, UsageError
+from arbtui.lenders.policy import UniswapPolicy
 from arbtui.store import open_store
 from arbtui.units import Address, parse_amount
 from tests.chain import Hand, config_for, in_hand, running_chain, trade_until
@@ -308,6 +309,42 @@ async def test_execute_through_exactly_the_lender_that_is_named(
         assert ticket["decision"] == "approved_by_hand"
         chosen = next(quote for quote in row["quotes"] if quote["lender"] == str(lender))
         assert 0 <= int(chosen["fee"]) - int(settled["loan_fee"]) <= 1
+
+
+@pytest.mark.parametrize(("version", "lender"), [("v3", LenderId.UNISWAP_V3), ("v2", LenderId.UNISWAP_V2)])
+async def test_a_pool_beside_the_path_lends_where_the_executor_knows_how(
+    devnet: Devnet, tmp_path: Path, version: str, lender: LenderId
+) -> None:
+    config = config_for(devnet, tmp_path / "store")
+    lenders = config.lenders.model_copy(update={"uniswap_v3": UniswapPolicy()})
+    config = config.model_copy(update={"lenders": lenders})
+    amount = 8 * 10**18
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("USDC/WETH", 20_000)
+        async with open_engine(config, Stage.LIVE, ApproveMode.NONE, lambda _: None) as engine:
+            token = engine._tokens[hand.book.token("WETH").address]
+            pools = await both_ways(engine, hand, "USDC/WETH", "WETH", amount)
+            params = {"token": token, "amount": amount, "pools": pools}
+            stop = asyncio.Event()
+            running = asyncio.create_task(engine.run(30, stop))
+            answer = await engine.flash_loans.execute_flash_loan("uniswap", version, params)
+            while isinstance(answer, Submitted) and engine.tally.confirmed + engine.tally.reverted == 0:
+                await hand.mine()
+                await asyncio.sleep(0.2)
+            stop.set()
+            await running
+    if lender not in LENDER_CODES:
+        assert isinstance(answer, LoanQuote)
+        assert (answer.reason, answer.source in pools) == ("not_in_executor", False)
+        return
+    assert (engine.tally.confirmed, engine.tally.unreconciled) == (1, 0)
+    with open_store(config.store.directory) as reader:
+        (row,), (settled,) = reader.executions(), reader.settlements()
+    assert row["lender"] == str(lender)
+    chosen = next(quote for quote in row["quotes"] if quote["lender"] == str(lender))
+    assert chosen["fee"] == settled["loan_fee"]
+    assert not any(pool in chosen["detail"] for pool in pools), "another pool than those of the path"
 
 
 async def test_nothing_executes_outside_stage_live(devnet: Devnet, tmp_path: Path) -> None:
