@@ -39,6 +39,7 @@ from arbtui.market.pool import Pool
 from arbtui.market.state import MarketState
 from arbtui.market.uniswap_v2 import UniswapV2Pool
 from arbtui.market.uniswap_v3 import UniswapV3Pool
+from arbtui.monitor import LenderRecord, lender_record
 from arbtui.search import Finder
 from arbtui.store import RunInfo, SqliteJournal, Store, StoreLock, WalletLock, library_version, open_store
 from arbtui.store.database import family_of
@@ -69,13 +70,20 @@ class Desk:
         self.take(found)
         self.wrapped_native = self.tokens[config.chain.wrapped_native]
         self.manager = FlashLoanManager(
-            build_lenders(config.lenders, config.wallet.executor), self.read, self._now
+            build_lenders(config.lenders, config.wallet.executor, self.pools_of),
+            self.read,
+            self._now,
+            off=config.lenders.off(),
         )
 
     def take(self, found: Known) -> None:
         """Trade these discovered pools besides the configured ones."""
         self.tokens = {**found.tokens, **self.config.token_map()}
         self.pools = {**found.pools, **{entry.address: unread_pool(entry) for entry in self.config.pools}}
+
+    def pools_of(self, token: Address) -> list[Pool]:
+        """The known pools that hold `token`."""
+        return [pool for pool in self.pools.values() if token in (pool.token0, pool.token1)]
 
     async def read(self, calls: Sequence[Call], block: BlockRef) -> list[CallResult]:
         return await read(self.node, calls, block, self.config.chain.multicall)
@@ -115,7 +123,9 @@ class Desk:
         # A conversion goes over at most two pools, so that each of them holds one of the two.
         state = await self.market(holding=(token.address, self.wrapped_native.address))
         fees = await read_fees(self.node, self.config.gas)
-        return state.block, GasView(fees.price, state.conversion(token, self.wrapped_native), {})
+        rate = state.conversion(token, self.wrapped_native)
+        record = known_lenders(self.config)
+        return state.block, GasView(fees.price, rate, record.overheads(), record.tracks())
 
     async def local(self) -> bool:
         """Whether money cannot be at stake: the configuration says so, and every node and chain id agree."""
@@ -141,10 +151,9 @@ class Desk:
             ("chain.multicall", config.chain.multicall),
             ("wallet.executor", config.wallet.executor),
         ]
-        for name in ("aave_v2", "aave_v3", "balancer_v2", "maker"):
-            lender = getattr(config.lenders, name)
-            if lender is not None and lender.enabled:
-                wanted.append((f"lenders.{name}.address", lender.address))
+        wanted += list(config.lenders.places().items())
+        if known := config.chain.preset and config.known_chain():
+            wanted += [(f"factories {dex.name} {dex.kind}", dex.factory) for dex in known.dexes]
         wanted += [(f"tokens {entry.symbol}", entry.address) for entry in config.tokens]
         wanted += [(f"pools {entry.dex} {self._pair(entry)}", entry.address) for entry in config.pools]
         wanted += [
@@ -158,6 +167,8 @@ class Desk:
             findings.append(Finding(name, size > 0, detail))
         if all(finding.ok for finding in findings):
             findings += await self._roles()
+            strangers = await self.manager.strangers(self.wrapped_native, await self.node.block())
+            findings += [Finding(f"lenders.{who}", False, terms.detail) for who, terms in strangers.items()]
         balance = await self.node.balance(config.wallet.address)
         findings.append(
             Finding("gas money", balance > 0, f"{config.wallet.address} holds {balance} wei for gas")
@@ -185,6 +196,15 @@ class Desk:
             detail = f"is {seen}" if seen == meant else f"is {seen}, but wallet.{key} says {meant}"
             findings.append(Finding(call.what, seen == meant, detail))
         return findings
+
+
+def known_lenders(config: Config) -> LenderRecord:
+    """What the store's receipts say of the lenders; nothing where there is no store, or one that cannot be read."""
+    try:
+        with open_store(config.store.directory) as reader:
+            return lender_record(reader, config.chain.chain_id, config.wallet.executor)
+    except StoreError:
+        return LenderRecord()
 
 
 def unread_pool(entry: PoolEntry) -> Pool:
@@ -319,7 +339,10 @@ async def open_engine(
             store.start_run(_run_info(config, stage, approve, clock, seed))
             stack.callback(store.end_run)
             async with _feed(desk) as feed:
-                yield _engine(config, desk, stage, approve, journal, store, signer, clock, say, feed)
+                engine = _engine(config, desk, stage, approve, journal, store, signer, clock, say, feed)
+                if stage is Stage.LIVE:
+                    desk.manager.submit = engine.submit
+                yield engine
 
 
 async def _discover_new(desk: Desk, say: Callable[[str], None]) -> None:
@@ -409,6 +432,7 @@ def _engine(
         clock=clock,
         terms_of=lambda ticket_id: _terms(config, ticket_id, stage),
         say=say,
+        lenders=known_lenders(config),
     )
 
 

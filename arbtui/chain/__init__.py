@@ -7,6 +7,7 @@ from arbtui.chain.multicall import aggregate
 from arbtui.chain.node import Agreed, Node
 from arbtui.chain.nodes import NodeHealth, Nodes, NodeState, open_nodes
 from arbtui.chain.policy import MULTICALL3, ChainPolicy
+from arbtui.chain.presets import Preset, preset, preset_of_chain, presets
 from arbtui.chain.reader import PoolsRead, read_balances, read_pools
 from arbtui.chain.rpc import JsonRpc
 from arbtui.chain.stream import IpcRpc, WsRpc
@@ -25,12 +26,16 @@ __all__ = [
     "NodeState",
     "Nodes",
     "PoolsRead",
+    "Preset",
     "Reset",
     "Step",
     "WsRpc",
     "aggregate",
     "is_local_chain",
     "open_nodes",
+    "preset",
+    "preset_of_chain",
+    "presets",
     "read_balances",
     "read_pools",
 ]

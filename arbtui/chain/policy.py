@@ -21,6 +21,8 @@ class ChainPolicy(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    #: A public chain whose data file fills in what the configuration leaves out (arbtui.chain.presets).
+    preset: str | None = Field(default=None, max_length=32)
     name: str = Field(max_length=32)
     chain_id: int = Field(gt=0)
     rpc_url: SecretStr

@@ -8,7 +8,7 @@ import click
 
 from arbtui.bootstrap import open_desk
 from arbtui.cli.common import config_option, emit, json_option, table
-from arbtui.cli.scan_snapshot import scan_json, snapshot_scan
+from arbtui.cli.scan_snapshot import named_token, scan_json, snapshot_scan
 from arbtui.config import load_config
 from arbtui.search import MAX_HOPS, find_opportunities
 from arbtui.units import format_amount
@@ -59,7 +59,8 @@ async def _node_scan(
     async with open_desk(config) as desk:
         state = await desk.market()
     loaded = time.perf_counter()
-    chosen = [state.find_token(text).address for text in bases] or config.bases()
+    named = [named_token(state, text, config.chain.chain_id) for text in bases]
+    chosen = [token.address for token in named] or list(config.bases())
     result = find_opportunities(state, chosen, max_hops, top)
     elapsed = {"load": loaded - began, **result.elapsed, "total": time.perf_counter() - began}
     return scan_json(state, result, elapsed)

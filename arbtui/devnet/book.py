@@ -225,6 +225,8 @@ class AddressBook:
             lines += ["", f"[lenders.{name}]", f"address = {_text(address)}"]
             if name == "maker":
                 lines.append("stand_in = true")
+        # At a hundredth of a percent and up it would leave Aave v2 nothing to win.
+        lines += ["", "[lenders.uniswap_v3]", "enabled = false"]
         return "\n".join(lines) + "\n"
 
 

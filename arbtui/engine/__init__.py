@@ -2,6 +2,7 @@
 
 from arbtui.engine.clock import SystemClock
 from arbtui.engine.deciding import Decider
+from arbtui.engine.direct import Submitted
 from arbtui.engine.engine import Engine, Tally
 from arbtui.engine.policy import SearchPolicy, TicketPolicy, WalletPolicy, WatchPolicy
 from arbtui.engine.sending import Sending, SettlementTerms
@@ -13,6 +14,7 @@ __all__ = [
     "SearchPolicy",
     "Sending",
     "SettlementTerms",
+    "Submitted",
     "SystemClock",
     "Tally",
     "TicketPolicy",

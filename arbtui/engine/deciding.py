@@ -10,6 +10,7 @@ from arbtui.abi import decode_uint
 from arbtui.approval import digest_of
 from arbtui.chain import Node
 from arbtui.domain import (
+    POOL_LENDERS,
     BlockRef,
     CheckResult,
     ConversionRate,
@@ -27,7 +28,7 @@ from arbtui.errors import NodesDisagree, UnknownBlock
 from arbtui.execution import encode_execute, explain_revert
 from arbtui.execution.reverts import observed_profit
 from arbtui.gas import GasPolicy, build_ladder, suggested_tip
-from arbtui.lenders import FlashLoanManager, GasView, cheapest
+from arbtui.lenders import FlashLoanManager, GasView, Track, cheapest
 from arbtui.market.state import MarketState
 from arbtui.units import BPS, PPM, Address, Wei, div_up, mul_div_up
 from arbtui.validation import FREE_LOAN, Candidate, LoanCost, OpportunityValidator, Ranked
@@ -119,7 +120,13 @@ class Decider:
         self._wall_clock = wall_clock
         #: Gas a lender costs over own capital, from own receipts.
         self.measured_overheads: dict[LenderId, int] = {}
+        #: How executions through each lender went, this run's and earlier ones'.
+        self.tracks: dict[LenderId, Track] = {}
         self._loan_costs: dict[Address, LoanCost] = {}
+
+    @property
+    def flash_loans(self) -> FlashLoanManager:
+        return self._manager
 
     def loan_cost(self, token: Address) -> LoanCost:
         """What the cheapest loan of `token` cost when it was last quoted; nothing before that."""
@@ -132,11 +139,18 @@ class Decider:
         return None if check.passed else self._dropped(candidate, (check,), check.check, fees)
 
     async def decide(
-        self, opportunity: Opportunity, state: MarketState, fees: Fees, ticket_id: str, last_block: int
+        self,
+        opportunity: Opportunity,
+        state: MarketState,
+        fees: Fees,
+        ticket_id: str,
+        last_block: int,
+        through: LenderId | None = None,
     ) -> Ticket | Dropped:
         """Quote all lenders, check, simulate the very calldata that would be sent.
 
-        `state` and the simulation stand on the same block.
+        `state` and the simulation stand on the same block. `through` names the one lender to use, without a fallback
+        leg; else it is the cheapest.
         """
         token, block = opportunity.token, state.block
         rate = state.conversion(token, self._wrapped_native)
@@ -144,10 +158,10 @@ class Decider:
             opportunity.amount_in,
             token,
             block,
-            GasView(fees.price, rate, self.measured_overheads),
+            GasView(fees.price, rate, self.measured_overheads, self.tracks),
             opportunity.path.pools,
         )
-        chosen = cheapest(quotes)
+        chosen = cheapest([quote for quote in quotes if through in (None, quote.lender)])
         if chosen is not None and chosen.fee is not None:
             fee_ppm = div_up(chosen.fee * PPM, chosen.amount) if chosen.amount else 0
             self._loan_costs[token.address] = LoanCost(fee_ppm, chosen.gas_overhead)
@@ -156,7 +170,9 @@ class Decider:
         if verdict.failed or chosen is None or rate is None:
             failed = verdict.failed.check if verdict.failed else "loan"
             return self._dropped(candidate, verdict.checks, failed, fees)
-        return await self._simulated(candidate, chosen, rate, fees, ticket_id, last_block)
+        return await self._simulated(
+            candidate, chosen, rate, fees, ticket_id, last_block, alone=through is not None
+        )
 
     def _dropped(
         self, candidate: Candidate, checks: tuple[CheckResult, ...], check: str, fees: Fees
@@ -179,6 +195,8 @@ class Decider:
         fees: Fees,
         ticket_id: str,
         last_block: int,
+        *,
+        alone: bool,
     ) -> Ticket | Dropped:
         leg = await self._leg(candidate, chosen, rate, fees, ticket_id, last_block)
         candidate = _with(candidate, leg)
@@ -194,7 +212,9 @@ class Decider:
             return self._dropped(candidate, checks, failed, fees)
         gas_limit = self._gas_limit(leg.simulation.gas)
         ladder = self._ladder(gas_limit, fees, leg.ladder.steps[-1].max_fee_per_gas)
-        fallback = await self._fallback(candidate, chosen, rate, fees, ticket_id, last_block, ladder)
+        fallback = None
+        if not alone:
+            fallback = await self._fallback(candidate, chosen, rate, fees, ticket_id, last_block, ladder)
         digest = digest_of(
             chain_id=self._chain_id,
             wallet=self._wallet.address,
@@ -244,7 +264,10 @@ class Decider:
         gas = candidate.gas
         for _ in range(2):
             floor, ladder = self._floor_and_ladder(candidate, gas, rate, fees)
-            calldata = encode_execute(ticket_id, quote.lender, candidate.opportunity, floor, last_block)
+            source = quote.source if quote.lender in POOL_LENDERS else None
+            calldata = encode_execute(
+                ticket_id, quote.lender, candidate.opportunity, floor, last_block, source
+            )
             simulation = await self._simulate(calldata, self._gas_limit(2 * gas), candidate.state.block)
             if not simulation.success or simulation.gas <= gas:
                 break
@@ -297,7 +320,7 @@ class Decider:
             ticket.opportunity.amount_in,
             ticket.opportunity.token,
             state.block,
-            GasView(fees.price, ticket.rate, self.measured_overheads),
+            GasView(fees.price, ticket.rate, self.measured_overheads, self.tracks),
             ticket.opportunity.path.pools,
         )
         fresh, checks = await self._recheck(replace(ticket, quotes=quotes), state, fees)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import statistics
 import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -24,6 +23,7 @@ from arbtui.domain import (
     DecisionKind,
     ExecutionStatus,
     LenderId,
+    LoanQuote,
     Path,
     Stage,
     Ticket,
@@ -31,21 +31,22 @@ from arbtui.domain import (
 )
 from arbtui.engine.clock import SystemClock
 from arbtui.engine.deciding import Decider, Dropped, Fees, read_fees
+from arbtui.engine.direct import Submitted, priced
 from arbtui.engine.moves import Moves, OpenPaths
 from arbtui.engine.policy import SearchPolicy, TicketPolicy
 from arbtui.engine.sending import Sending, SettlementTerms, Write
 from arbtui.engine.watching import Moved, Watching
-from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable
+from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable, RefusedError
 from arbtui.execution import Journal, OpenExecution
 from arbtui.gas import GasPolicy
-from arbtui.lenders import why_lost
+from arbtui.lenders import FlashLoanManager, why_lost
 from arbtui.market.state import MarketState
+from arbtui.monitor import LenderRecord
 from arbtui.search import Finder, SearchResult, size
 from arbtui.store import Store
 from arbtui.text import safe_text
 from arbtui.units import Address, Wei, format_amount
 from arbtui.validation import Ranked, rank
-from arbtui.validation.checks import route_gas
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -53,7 +54,6 @@ T = TypeVar("T")
 #: How long a dead node is waited for before the run ends with its error, and what a stop waits for a flight.
 NODE_PATIENCE_S = 30.0
 DRAIN_S = 10.0
-_MEASURED_AFTER = 3
 #: Endings a block whose transaction is looked up; of the others pool and hash are told.
 _ATTRIBUTED = 16
 
@@ -102,6 +102,7 @@ class Engine:
         clock: SystemClock,
         terms_of: Callable[[str], SettlementTerms | None],
         say: Callable[[str], None],
+        lenders: LenderRecord | None = None,
     ) -> None:
         self._node = node
         self._chain = chain
@@ -135,7 +136,12 @@ class Engine:
         #: Paths traded on paper that are still open: such a trade would have moved their pools.
         self._paper_open: dict[str, Path] = {}
         self._sent: dict[str, Ticket] = {}
-        self._overheads: defaultdict[LenderId, list[int]] = defaultdict(list)
+        #: Receipts of earlier runs, and of this one as they come.
+        self._lenders = lenders or LenderRecord()
+        self._tell_decider()
+        self._recovered = False
+        #: One block's work, a command, or a submission: never two at a time.
+        self._turn = asyncio.Lock()
         self._sequence = 0
         #: The block worked on last; the market may be ahead of it by what an approval had to know.
         self._head: BlockRef | None = None
@@ -156,8 +162,8 @@ class Engine:
 
         Raises UnavailableError where the node stays away for longer than NODE_PATIENCE_S.
         """
-        await self._recover()
-        self._took(await self._patiently(self._watching.begin))
+        async with self._turn:
+            await self._begin()
         end = None if seconds is None else self._clock.monotonic() + seconds
         while not stop.is_set() and not enough(self.tally):
             block = await self._next_head(stop, end)
@@ -165,6 +171,12 @@ class Engine:
                 break
             await self._on_block(block, deciding=True)
         await self._drain()
+
+    async def _begin(self) -> None:
+        if not self._recovered:
+            self._recovered = True
+            await self._recover()
+            await self._flush(self._took(await self._patiently(self._watching.begin)))
 
     async def _recover(self) -> None:
         """Bring the store up to what the journal knows, settle what landed unseen, queue what is still open.
@@ -223,10 +235,12 @@ class Engine:
             head = self._watching.head
             if self._head is None or head.hash != self._head.hash:
                 return head
-            await self._take_commands()
-            moved = await self._patiently(lambda: self._watching.step(self._chain.poll_interval_s))
-            if moved is not None:
-                await self._flush(self._took(moved))
+            async with self._turn:
+                await self._take_commands()
+            async with self._turn:
+                moved = await self._patiently(lambda: self._watching.step(self._chain.poll_interval_s))
+                if moved is not None:
+                    await self._flush(self._took(moved))
         return None
 
     def _took(self, moved: Moved) -> list[Write]:
@@ -252,6 +266,13 @@ class Engine:
             writes.append(_incident("market", fault))
         return writes
 
+    async def _newest(self) -> MarketState:
+        """The market at the newest head, also where the loop has not come to it yet: it follows with all its work."""
+        moved = await self._watching.step(0.0)
+        if moved is not None:
+            await self._flush(self._took(moved))
+        return self._watching.state
+
     async def _patiently_latest(self) -> BlockRef:
         return await self._patiently(self._node.block)
 
@@ -273,7 +294,8 @@ class Engine:
 
     async def _on_block(self, block: BlockRef, *, deciding: bool) -> None:
         try:
-            await self._work(block, deciding=deciding)
+            async with self._turn:
+                await self._work(block, deciding=deciding)
         except (NodeUnreachable, MalformedAnswer, NodeError) as error:
             # The block's work is lost, nothing else: state is read anew at the next head.
             _log.warning("block %d: %s", block.number, error)
@@ -354,22 +376,23 @@ class Engine:
             if ticket is None:
                 continue
             net = f"{format_amount(settlement.net_wei, 18, 6)} {self._chain.native_symbol}"
-            if settlement.success and settlement.loan_fee is not None:
+            traded = settlement.success and settlement.loan_fee is not None
+            if traded or not settlement.success:
+                kinds = [hop.kind for hop in ticket.opportunity.path.hops]
+                self._lenders.mined(ticket.lender, settlement.gas_used, kinds, success=traded)
+                self._tell_decider()
+            if traded:
                 self.tally.confirmed += 1
                 self.tally.by_lender[ticket.lender] += 1
-                self._measure(ticket, settlement.gas_used)
                 self._say(f"block {settlement.block_number}: mined through {ticket.lender}, net {net}")
             else:
                 self.tally.reverted += 1
                 self._say(f"block {settlement.block_number}: not executed ({ticket.lender}), net {net}")
         self._sending.settled.clear()
 
-    def _measure(self, ticket: Ticket, gas_used: int) -> None:
-        """Own receipts take the place of the prior once there are a few."""
-        seen = self._overheads[ticket.lender]
-        seen.append(max(0, gas_used - route_gas(ticket.opportunity.path)))
-        if len(seen) >= _MEASURED_AFTER:
-            self._decider.measured_overheads[ticket.lender] = int(statistics.median(seen))
+    def _tell_decider(self) -> None:
+        self._decider.measured_overheads = self._lenders.overheads()
+        self._decider.tracks = self._lenders.tracks()
 
     # ---- deciding
 
@@ -492,7 +515,7 @@ class Engine:
             lambda b: b.ticket_now(ticket),
         ]
 
-    def _drop(self, dropped: Dropped, place: int) -> Write:
+    def _drop(self, dropped: Dropped, place: int | None = None) -> Write:
         moved_by = self._moves.last(dropped.opportunity.path.pools)
         return lambda b: b.dropped(
             dropped.opportunity,
@@ -615,6 +638,42 @@ class Engine:
         await self._flush(writes)
         return execution_id
 
+    @property
+    def flash_loans(self) -> FlashLoanManager:
+        """What quotes the lenders; in stage live on a local chain it also executes through one that is named."""
+        return self._decider.flash_loans
+
+    async def submit(self, quote: LoanQuote, params: dict[str, Any]) -> Submitted | Dropped:
+        """One path through exactly the quoted lender: a ticket like any other, with every check, and sent at once.
+
+        A Dropped says which check failed. Raises RefusedError outside stage live and while another transaction is
+        in flight, UsageError and SwapReverts as `priced`.
+        """
+        async with self._turn:
+            await self._begin()
+            if self._stage is not Stage.LIVE or not self._may_send():
+                raise RefusedError(
+                    "nothing is sent now: the stage is not live, or another transaction is in flight"
+                )
+            state = await self._newest()
+            block = state.block
+            fees, _ = await self._look(block)
+            opportunity = priced(quote.token, quote.amount, params["pools"], state)
+            last_block = block.number + self._tickets.auto_ttl_blocks
+            outcome = await self._decider.decide(
+                opportunity, state, fees, self._new_id(), last_block, quote.lender
+            )
+            if isinstance(outcome, Dropped):
+                await self._flush([self._drop(outcome)])
+                return outcome
+            ticket, lost = outcome, _why_lost(outcome)
+            self.tally.tickets += 1
+            self._approved[ticket.id] = (DecisionKind.APPROVED_BY_HAND, "by execute_flash_loan")
+            await self._flush([lambda b: b.ticket(ticket, lost), _ticket_now(ticket)])
+            execution_id = await self._execute(ticket, block)
+            flight = self._sending.flight
+            return Submitted(execution_id, ticket.id, flight.attempts[-1].tx_hash if flight else None)
+
     # ---- what people ask for
 
     async def _take_commands(self) -> None:
@@ -654,11 +713,7 @@ class Engine:
         self._approved[ticket.id] = (DecisionKind.APPROVED_BY_HAND, f"by {by}")
         if not self._may_send():
             return "approved: waits for the transaction in flight"
-        # The newest head, also where the loop has not come to it yet: it follows with all its work.
-        moved = await self._watching.step(0.0)
-        if moved is not None:
-            await self._flush(self._took(moved))
-        state = self._watching.state
+        state = await self._newest()
         block = state.block
         if block.number >= ticket.last_block:
             await self._flush(self._expire(ticket, "its last block has passed", block))
