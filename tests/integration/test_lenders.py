@@ -236,7 +236,7 @@ async def both_ways(engine: Engine, hand: Hand, pair: str, symbol: str, amount: 
     """The order of the pair's two V2 pools in which the amount gains."""
     one, other = (hand.pool(pair, dex).address for dex in ("uniswap", "sushiswap"))
     token = engine._tokens[hand.book.token(symbol).address]
-    state, _, _ = await engine._look(await hand.node.block())
+    state = await engine._newest()
     gains = {
         pools: priced(token, amount, pools, state).gross_profit for pools in ((one, other), (other, one))
     }
