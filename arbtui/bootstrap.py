@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from arbtui import __version__
 from arbtui.abi import decode_address, encode_call
 from arbtui.approval import ApproveMode, require_stage
-from arbtui.chain import JsonRpc, Node, aggregate, is_local_chain, read_pools
+from arbtui.chain import Node, Nodes, NodeState, aggregate, is_local_chain, open_nodes, read_pools
 from arbtui.chain.reader import Progress, read
+from arbtui.chain.stream import StreamRpc
 from arbtui.config import Config, PoolEntry
 from arbtui.discovering import NOTHING_KNOWN, Known, discover, known, progress_lines, summary
 from arbtui.domain import BlockRef, Call, CallResult, ConversionRate, LoanQuote, PoolKind, Stage, Token
@@ -44,9 +45,9 @@ class Finding:
 
 
 class Desk:
-    """A configuration with its node: the reading side of every command."""
+    """A configuration with its nodes: the reading side of every command."""
 
-    def __init__(self, config: Config, node: Node, found: Known = NOTHING_KNOWN) -> None:
+    def __init__(self, config: Config, node: Nodes, found: Known = NOTHING_KNOWN) -> None:
         self.config = config
         self.node = node
         #: Pools that the last `market` left out, with the reason.
@@ -105,11 +106,12 @@ class Desk:
         return state.block, GasView(fees.price, state.conversion(token, self.wrapped_native), {})
 
     async def local(self) -> bool:
-        """Whether money cannot be at stake: the configuration says so, and node and chain id agree."""
-        if not self.config.chain.local:
+        """Whether money cannot be at stake: the configuration says so, and every node and chain id agree."""
+        chain = self.config.chain
+        if not chain.local:
             return False
-        url = self.config.chain.rpc_url.get_secret_value()
-        return await is_local_chain(self.node, url, self.config.chain.chain_id)
+        urls = [*chain.node_urls(), *([chain.push_url.get_secret_value()] if chain.push_url else [])]
+        return await is_local_chain(self.node, urls, chain.chain_id)
 
     async def require_chain(self) -> None:
         """Raise WrongChain unless the node is of the configured chain."""
@@ -186,8 +188,8 @@ def unread_pool(entry: PoolEntry) -> Pool:
 @asynccontextmanager
 async def open_desk(config: Config) -> AsyncIterator[Desk]:
     """A connected Desk on the right chain. Raises NodeUnreachable and WrongChain."""
-    async with JsonRpc(config.chain.rpc_url.get_secret_value(), config.chain.timeout_s) as rpc:
-        desk = Desk(config, Node(rpc))
+    async with open_nodes(config.chain) as nodes:
+        desk = Desk(config, nodes)
         await desk.require_chain()
         if config.discovery.factories:
             desk.take(known(config, (await desk.node.block(0)).hash))
@@ -212,9 +214,20 @@ async def diagnose(config: Config) -> list[Finding]:
         Finding("sqlite", True, _sqlite()),
     ]
     try:
-        async with open_desk(config) as desk:
-            block = await desk.node.block()
-            findings.append(Finding("node", True, f"{desk.node.where} at block {block.number}"))
+        async with open_nodes(config.chain) as nodes:
+            if len(nodes) > 1:
+                # First, so that they are told where none of them can be used, too.
+                await nodes.look()
+                findings += [
+                    Finding(health.name, health.state is NodeState.OK, redact(str(health)))
+                    for health in nodes.health()
+                ]
+            desk = Desk(config, nodes)
+            await desk.require_chain()
+            block = await nodes.block()
+            findings.append(Finding("node", True, f"{nodes.where} at block {block.number}"))
+            if nodes.push is not None:
+                findings.append(await _ringing(nodes.push, config.chain.chain_id))
             findings += await desk.examine()
             kind = "a local chain" if await desk.local() else "not a local chain: --stage live is refused"
             findings.append(Finding("stage", True, kind))
@@ -235,6 +248,18 @@ async def diagnose(config: Config) -> list[Finding]:
     except ArbtuiError as error:
         findings.append(Finding("store", False, redact(str(error))))
     return findings
+
+
+async def _ringing(push: StreamRpc, chain_id: int) -> Finding:
+    """Whether the connection of chain.push_url takes a subscription to heads of the right chain."""
+    try:
+        seen = await Node(push).chain_id()
+        if seen != chain_id:
+            return Finding("push", False, f"{push.where} is chain {seen}; correct chain.push_url")
+        await push.subscribe("newHeads")
+    except ArbtuiError as error:
+        return Finding("push", False, redact(str(error)))
+    return Finding("push", True, f"{push.where} rings for new heads")
 
 
 @asynccontextmanager

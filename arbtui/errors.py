@@ -7,7 +7,10 @@
     │   └── RefusedError            something that is never done: live on a public chain without a signer, …
     ├── UnavailableError         3  a node, a file or a database could not be reached
     │   ├── NodeUnreachable         nothing, or not in time, came back
+    │   │   └── RateLimited            the node asks for a rest
     │   ├── MalformedAnswer         something came back that is not what the protocol allows
+    │   │   └── UnknownBlock           the node has no such block (yet, or any more)
+    │   ├── NodesDisagree           two nodes say different things of one block
     │   ├── WrongChain              the node is of another chain, or lacks a contract
     │   ├── StoreError              missing, locked, foreign or newer store
     │   ├── LockHeld                a second engine on the same store or wallet
@@ -61,8 +64,28 @@ class NodeUnreachable(UnavailableError):
         self.sent = sent
 
 
+class RateLimited(NodeUnreachable):
+    """`retry_after` in seconds, where the node said so."""
+
+    def __init__(self, message: str, retry_after: float | None = None, *, sent: bool = True) -> None:
+        super().__init__(message, sent=sent)
+        self.retry_after = retry_after
+
+
 class MalformedAnswer(UnavailableError):
     pass
+
+
+class UnknownBlock(MalformedAnswer):
+    pass
+
+
+class NodesDisagree(UnavailableError):
+    """Nothing of what was asked may be used; `odd` names the node in the minority, or is empty where none is."""
+
+    def __init__(self, message: str, odd: str = "") -> None:
+        super().__init__(message)
+        self.odd = odd
 
 
 class WrongChain(UnavailableError):

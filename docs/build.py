@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from arbtui.cli import cli
@@ -36,6 +36,11 @@ NOTES: dict[str, tuple[str, str]] = {
     "chain.name": ("", "how this chain is called in output and store"),
     "chain.chain_id": ("", "the node must answer this id"),
     "chain.rpc_url": ("", "http:// or https://; may carry a key and is never shown whole"),
+    "chain.fallback_urls": (
+        "",
+        "further nodes, asked where the first one fails, and for agreement; secret too",
+    ),
+    "chain.push_url": ("", "ws://, wss://, or the path of a unix socket: rings for new heads; secret too"),
     "chain.wrapped_native": ("", "the wrapped native coin; must be one of `tokens`"),
     "chain.native_symbol": ("", "symbol of the native coin"),
     "chain.multicall": ("", "Multicall3, or a contract with its `aggregate3`"),
@@ -202,7 +207,8 @@ def _type(info: FieldInfo) -> str:
     annotation = info.annotation
     parts = [a for a in typing.get_args(annotation) if a is not type(None)]
     if _origin(annotation) == "tuple":
-        name = "list of text"
+        secret = SecretStr in typing.get_args(annotation)
+        name = "list of addresses (secret)" if secret else "list of text"
     else:
         bare = parts[0] if parts else annotation
         name = getattr(bare, "__name__", str(bare))
@@ -226,6 +232,8 @@ def _type(info: FieldInfo) -> str:
                 bounds.append(f"< {_number(rule.lt)}")
             case MinLen() if rule.min_length and name == "list of text":
                 bounds.append("not empty")
+            case MaxLen() if name.startswith("list"):
+                bounds.append(f"at most {rule.max_length}")
             case MaxLen():
                 bounds.append(f"at most {rule.max_length} characters")
             case _:
@@ -242,7 +250,7 @@ def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "needed"
     value = info.get_default(call_default_factory=True)
-    if value is None:
+    if value is None or value == ():
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
