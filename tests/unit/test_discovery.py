@@ -163,9 +163,9 @@ async def test_a_look_that_lasts_moves_on_with_the_chain(tmp_path: Path, listing
         answer = market.fake.answers["eth_call"]
 
         def and_a_block_passes(params: list[Any]) -> Any:
-            # Each request takes a block's time, and state is kept for 30 blocks.
+            # Each request takes a block's time, and state is kept for 12 blocks.
             market.mine()
-            if market.hashes.index(params[1]["blockHash"]) < market.head - 30:
+            if market.hashes.index(params[1]["blockHash"]) < market.head - 12:
                 raise Fault(-32000, "missing trie node: header not found")
             return answer(params)
 
