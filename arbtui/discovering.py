@@ -297,4 +297,7 @@ def summary(config: Config) -> str:
     if seen.block is None or seen.block < 0:
         return "nothing yet: `arbtui pools discover`, or the next run, asks the factories"
     left = ", ".join(f"{count} {reason}" for reason, count in seen.counts().items())
-    return f"{len(seen.pools)} pools kept up to block {seen.block}" + (f"; left out: {left}" if left else "")
+    kept = (
+        f"{len(seen.pools)} pools kept besides the {len(config.pools)} configured, up to block {seen.block}"
+    )
+    return kept + (f"; left out: {left}" if left else "")
