@@ -47,7 +47,8 @@ def discover_command(config_file: str | None, as_json: bool) -> int:
     for asked in outcome.asked:
         for note in asked.notes:
             click.echo(f"{asked.factory.dex}: {note}")
-    click.echo(f"block {outcome.block.number}: {outcome.kept} pools kept; {_left_out(outcome.dropped)}")
+    besides = f"{outcome.kept} pools kept besides the {len(config.pools)} configured"
+    click.echo(f"block {outcome.block.number}: {besides}; {_left_out(outcome.dropped)}")
     return 0
 
 
