@@ -6,10 +6,11 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from arbtui.chain import Node
-from arbtui.chain.discovery import list_pools, read_holdings, read_tip, read_tokens
+from arbtui.chain.discovery import Tip, list_pools, read_holdings, read_tip, read_tokens
 from arbtui.config import Config
 from arbtui.domain import BlockRef, Token
 from arbtui.market.discovered import FoundPool, FoundToken
@@ -17,6 +18,9 @@ from arbtui.market.filters import Choice, Dropped, FactoryPolicy, Surroundings, 
 from arbtui.market.pool import Pool
 from arbtui.store import MarketLock, MarketReader, MarketStore, open_market
 from arbtui.units import Address
+
+#: Seconds a look stays with one block; a node that prunes keeps the state of 128 blocks.
+TIP_LIFE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +84,24 @@ def _nobody(_: Step) -> None:
     pass
 
 
-async def discover(config: Config, node: Node, tell: Tell = _nobody) -> Outcome:
+async def discover(
+    config: Config, node: Node, tell: Tell = _nobody, *, tip_life_s: float = TIP_LIFE_S
+) -> Outcome:
     """Ask every configured factory for what is new, keep it, and judge which pools are worth reading every block.
 
-    Killed at any time it goes on where it was. Raises LockHeld where another process does the same, StoreError,
-    and what the node raises.
+    Killed at any time it goes on where it was. A look that lasts moves on to a newer block every `tip_life_s`: nodes
+    keep the state of old ones for some minutes only. Raises LockHeld where another process does the same,
+    StoreError, and what the node raises.
     """
-    policy, directory = config.discovery, config.store.directory
-    multicall = config.chain.multicall
+    directory, multicall = config.store.directory, config.chain.multicall
     genesis = (await node.block(0)).hash
     with MarketLock(directory), MarketStore.open(directory, config.chain.chain_id, genesis) as store:
         reader = store.read()
+        asked = []
         tip = await read_tip(node)
-        asked = [await _ask(config, node, store, factory, tell) for factory in policy.factories]
+        for factory in config.discovery.factories:
+            new, notes, tip = await _ask(config, node, store, factory, tip, tell, tip_life_s)
+            asked.append((factory, new, notes))
         unread = reader.unread_tokens()
         async for tokens in read_tokens(
             node, multicall, unread, tip.head, lambda a, b: tell(Step("tokens", a, b, "tokens", a))
@@ -116,28 +125,45 @@ def _addresses(config: Config) -> list[Address]:
 
 
 async def _ask(
-    config: Config, node: Node, store: MarketStore, factory: FactoryPolicy, tell: Tell
-) -> tuple[FactoryPolicy, int, tuple[str, ...]]:
+    config: Config,
+    node: Node,
+    store: MarketStore,
+    factory: FactoryPolicy,
+    tip: Tip,
+    tell: Tell,
+    tip_life_s: float,
+) -> tuple[int, tuple[str, ...], Tip]:
+    """Pools found, remarks, and the tip that was reached."""
     listing = "index" if factory.by_index else "logs"
     cursor = store.cursor(factory.address, factory.kind, listing, factory.from_block)
     new, notes = 0, []
-    # A tip of its own: a long list of the factory before may have left the first one behind.
-    tip = await read_tip(node)
-    async for part in list_pools(
-        node,
-        config.chain.multicall,
-        factory,
-        cursor,
-        tip,
-        lambda first, last: store.addresses(factory.address, first, last),
-        config.discovery.log_blocks,
-    ):
-        store.advance(factory.address, part.cursor, part.found, part.since_place)
-        new += len(part.found)
-        if part.note and part.note not in notes:
-            notes.append(part.note)
-        tell(Step(f"{factory.dex} {factory.kind.value}", part.done, part.total, part.unit, new))
-    return factory, new, tuple(notes)
+    while True:
+        end = time.monotonic() + tip_life_s
+        parts = list_pools(
+            node,
+            config.chain.multicall,
+            factory,
+            cursor,
+            tip,
+            lambda first, last: store.addresses(factory.address, first, last),
+            config.discovery.log_blocks,
+        )
+        old = False
+        async with aclosing(parts):
+            async for part in parts:
+                store.advance(factory.address, part.cursor, part.found, part.since_place)
+                cursor = part.cursor
+                new += len(part.found)
+                if part.note and part.note not in notes:
+                    notes.append(part.note)
+                tell(Step(f"{factory.dex} {factory.kind.value}", part.done, part.total, part.unit, new))
+                old = time.monotonic() >= end
+                if old and part.done < part.total:
+                    break
+        if old:
+            tip = await read_tip(node)
+        if not old or part.done >= part.total:
+            return new, tuple(notes), tip
 
 
 async def _judge(config: Config, node: Node, store: MarketStore, head: BlockRef, tell: Tell) -> int:
@@ -271,4 +297,7 @@ def summary(config: Config) -> str:
     if seen.block is None or seen.block < 0:
         return "nothing yet: `arbtui pools discover`, or the next run, asks the factories"
     left = ", ".join(f"{count} {reason}" for reason, count in seen.counts().items())
-    return f"{len(seen.pools)} pools kept up to block {seen.block}" + (f"; left out: {left}" if left else "")
+    kept = (
+        f"{len(seen.pools)} pools kept besides the {len(config.pools)} configured, up to block {seen.block}"
+    )
+    return kept + (f"; left out: {left}" if left else "")

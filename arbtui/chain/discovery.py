@@ -7,7 +7,7 @@ UniswapV3Factory's PoolCreated; forks have the same.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -84,7 +84,7 @@ async def list_pools(
     tip: Tip,
     stored: Callable[[int, int], Sequence[Address]],
     log_blocks: int,
-) -> AsyncIterator[Slice]:
+) -> AsyncGenerator[Slice]:
     """What `factory` lists beyond `cursor`, up to the tip; at least one slice unless the node lags behind the cursor.
 
     `stored(first, last)` gives the kept addresses of those places, to find how far back a reorganisation went.

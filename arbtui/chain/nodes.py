@@ -614,6 +614,9 @@ class Nodes(Node):
     async def logs_between(self, blocks: Mapping[int, str], wanted: LogFilter) -> tuple[Log, ...]:
         return await self.one(lambda node: node.logs_between(blocks, wanted))
 
+    async def logs_of(self, address: Address, topic: str, first: int, last: int) -> tuple[Log, ...]:
+        return await self.one(lambda node: node.logs_of(address, topic, first, last), None)
+
     async def simulate(self, transaction: dict[str, Any], block: BlockRef, seconds: int) -> Simulated:
         return await self.one(lambda node: node.simulate(transaction, block, seconds))
 

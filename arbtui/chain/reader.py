@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from arbtui.abi import encode_call
@@ -16,8 +16,6 @@ from arbtui.domain import NATIVE, BlockRef, Call, CallResult
 from arbtui.errors import ArbtuiError, MalformedAnswer, NodeUnreachable
 from arbtui.market.families import read_calls, with_answers
 from arbtui.market.pool import NeedsMore, Pool
-from arbtui.market.tick_math import MAX_TICK, MIN_TICK
-from arbtui.market.uniswap_v3 import UniswapV3Pool
 from arbtui.units import Address
 
 #: Calls in one request: an answer stays well under what public nodes allow.
@@ -90,55 +88,6 @@ async def read_pools(
             raise MalformedAnswer(reason)
         failed[address] = reason
     return PoolsRead({address: done[address] for address in pools if address in done}, failed)
-
-
-async def read_whole_ticks(
-    node: Node,
-    pool: UniswapV3Pool,
-    block: BlockRef,
-    multicall: Address,
-    *,
-    lanes: int = LANES,
-) -> UniswapV3Pool:
-    """`pool`, read at `block` before, with every tick it has: its whole bitmap is asked for, then each tick found.
-
-    Raises MalformedAnswer where an answer is missing, or the ticks contradict the liquidity.
-    """
-    spacing, name = pool.tick_spacing, f"{pool.dex} pool {pool.address}"
-    words = range((MIN_TICK // spacing) >> 8, ((MAX_TICK // spacing) >> 8) + 1)
-    maps = await read(
-        node,
-        [
-            Call(pool.address, encode_call("tickBitmap(int16)", word), f"{name} tickBitmap({word})")
-            for word in words
-        ],
-        block,
-        multicall,
-        lanes=lanes,
-    )
-    indices: list[int] = []
-    for word, answer in zip(words, maps, strict=True):
-        bits = _number(answer, 1, f"{name} tickBitmap({word})")[0]
-        while bits:
-            low = bits & -bits
-            indices.append((word * 256 + low.bit_length() - 1) * spacing)
-            bits ^= low
-    calls = [Call(pool.address, encode_call("ticks(int24)", i), f"{name} ticks({i})") for i in indices]
-    nets = []
-    for call, answer in zip(calls, await read(node, calls, block, multicall, lanes=lanes), strict=True):
-        net = _number(answer, 2, call.what)[1] & (1 << 128) - 1
-        nets.append(net - (1 << 128) if net >> 127 else net)
-    ticks = tuple(zip(indices, nets, strict=True))
-    here = sum(net for index, net in ticks if index <= pool.tick)
-    if sum(nets) or here != pool.liquidity:
-        raise MalformedAnswer(f"{name}: the ticks' liquidity does not add up to the pool's at {block.number}")
-    return replace(pool, ticks=ticks, window=None)
-
-
-def _number(answer: CallResult, words: int, what: str) -> list[int]:
-    if not answer.success or len(answer.data) < 32 * words:
-        raise MalformedAnswer(f"{what}: no answer of {words} words; is it a Uniswap V3 pool?")
-    return [int.from_bytes(answer.data[i : i + 32]) for i in range(0, 32 * words, 32)]
 
 
 async def read(

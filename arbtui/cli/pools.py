@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import os
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
 from arbtui.bootstrap import open_desk
-from arbtui.chain.reader import read_whole_ticks
 from arbtui.cli.common import config_option, emit, json_option, table, token_json
 from arbtui.config import Config, load_config
 from arbtui.discovering import Known, Outcome, Pace, Step, Tell, discover, known, progress_lines
 from arbtui.domain import Token
-from arbtui.errors import ConfigError, StoreError
-from arbtui.market import MarketState, UniswapV3Pool, write_snapshot
+from arbtui.errors import ConfigError
+from arbtui.market import MarketState, UniswapV3Pool, write_snapshot_file
 from arbtui.market.filters import label
 from arbtui.market.pool import Pool
 from arbtui.units import Address, format_amount
@@ -49,7 +47,8 @@ def discover_command(config_file: str | None, as_json: bool) -> int:
     for asked in outcome.asked:
         for note in asked.notes:
             click.echo(f"{asked.factory.dex}: {note}")
-    click.echo(f"block {outcome.block.number}: {outcome.kept} pools kept; {_left_out(outcome.dropped)}")
+    besides = f"{outcome.kept} pools kept besides the {len(config.pools)} configured"
+    click.echo(f"block {outcome.block.number}: {besides}; {_left_out(outcome.dropped)}")
     return 0
 
 
@@ -205,7 +204,7 @@ def snapshot(file: Path, whole_ticks: bool, config_file: str | None, as_json: bo
     """Write the market at the newest block to FILE (.jsonl, or .jsonl.gz packed), for `scan --snapshot` and `swap`."""
     config = load_config(config_file)
     state, left = asyncio.run(_read_market(config, whole_ticks))
-    _write(file, state, config.chain.chain_id)
+    write_snapshot_file(file, state, config.chain.chain_id)
     answer = {
         "file": str(file),
         "block": state.block.number,
@@ -226,39 +225,23 @@ def snapshot(file: Path, whole_ticks: bool, config_file: str | None, as_json: bo
 
 async def _read_market(config: Config, whole_ticks: bool) -> tuple[MarketState, dict[Address, str]]:
     async with open_desk(config) as desk:
+        if whole_ticks:
+            desk.pools = {
+                address: replace(pool, reach=None) if isinstance(pool, UniswapV3Pool) else pool
+                for address, pool in desk.pools.items()
+            }
         tell, done = _progress()
         try:
             state = await desk.market(
-                progress=lambda a, b: tell(Step("pools", a, b, "calls", len(desk.pools)))
+                progress=lambda a, b: tell(Step("market", a, b, "calls", len(desk.pools)))
             )
-            left = dict(desk.failed)
-            kept: dict[Address, Pool] = {}
-            for count, (address, pool) in enumerate(state.pools.items(), 1):
-                if not all(pool.spot_ratio(pool.token0)):
-                    left[address] = "it holds nothing, or was never given a price"
-                elif whole_ticks and isinstance(pool, UniswapV3Pool) and pool.window is not None:
-                    kept[address] = await read_whole_ticks(
-                        desk.node, pool, state.block, config.chain.multicall
-                    )
-                    tell(Step("ticks", count, len(state.pools), "pools", len(kept)))
-                else:
-                    kept[address] = pool
-            return MarketState(state.block, state.tokens, kept), left
         finally:
             done()
-
-
-def _write(file: Path, state: MarketState, chain_id: int) -> None:
-    """Whole or not at all: written beside it, then moved into its place."""
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with _opened(fresh, packed=file.suffix == ".gz") as sink:
-            write_snapshot(state, sink, chain_id)
-        fresh.replace(file)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise StoreError(f"{file}: cannot be written ({error.strerror})") from error
-
-
-def _opened(path: Path, *, packed: bool) -> IO[str]:
-    return gzip.open(path, "wt", encoding="utf-8") if packed else path.open("w", encoding="utf-8")
+    left = dict(desk.failed)
+    kept: dict[Address, Pool] = {}
+    for address, pool in state.pools.items():
+        if all(pool.spot_ratio(pool.token0)):
+            kept[address] = pool
+        else:
+            left[address] = "it holds nothing, or was never given a price"
+    return MarketState(state.block, state.tokens, kept), left

@@ -268,6 +268,7 @@ class Engine:
 
     async def _newest(self) -> MarketState:
         """The market at the newest head, also where the loop has not come to it yet: it follows with all its work."""
+        await self._begin()
         moved = await self._watching.step(0.0)
         if moved is not None:
             await self._flush(self._took(moved))

@@ -102,9 +102,9 @@ async def test_a_list_is_read_once_and_a_restart_asks_for_what_is_new_alone(tmp_
         market.fake.calls.clear()
         again = await discover(config, node)
         assert (again.asked[0].new, again.read, again.kept) == (0, 0, 801)
-        # The length alone; and of blocks: 0, newest and anchor, the latter two for the factory once more.
+        # The length alone; and of blocks: 0, newest and anchor.
         assert calls() == 1
-        assert len(market.fake.calls) == 6
+        assert len(market.fake.calls) == 4
 
         market.mine()
         more(market, factory, "N", 2)
@@ -152,6 +152,28 @@ async def test_killed_after_any_slice_it_goes_on_where_it_was(tmp_path: Path, li
         whole = config_of(tmp_path / "whole", factory, listing=listing)
         assert (await discover(whole, node)).kept == outcome.kept
         assert list(known(whole).pools) == list(known(config).pools)
+
+
+@pytest.mark.parametrize("listing", ["index", "logs"])
+async def test_a_look_that_lasts_moves_on_with_the_chain(tmp_path: Path, listing: str) -> None:
+    async with fake_market() as (market, node):
+        factory = market_of_pairs(market, 600)
+        market.mine(100)
+        config = config_of(tmp_path, factory, listing=listing, log_blocks=50)
+        answer = market.fake.answers["eth_call"]
+
+        def and_a_block_passes(params: list[Any]) -> Any:
+            # Each request takes a block's time, and state is kept for 12 blocks.
+            market.mine()
+            if market.hashes.index(params[1]["blockHash"]) < market.head - 12:
+                raise Fault(-32000, "missing trie node: header not found")
+            return answer(params)
+
+        market.fake.answers["eth_call"] = and_a_block_passes
+        outcome = await discover(config, node, tip_life_s=0)
+        assert outcome.kept == 1_201
+        assert list(listed(config)) == factory.pairs
+        assert outcome.asked[0].notes == ()
 
 
 async def test_a_failure_between_any_two_requests_loses_nothing(tmp_path: Path) -> None:
