@@ -11,6 +11,7 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -22,6 +23,21 @@ from arbtui.units import UINT256_MAX
 
 MAX_ANSWER_BYTES = 64 * 2**20
 DEFAULT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What HTTP says beside the body."""
+
+    status: int
+    retry_after_s: float | None
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds of a Retry-After header, at most a day; a date or nonsense is None."""
+    if value is None or not re.fullmatch(r"\d{1,6}", value.strip()):
+        return None
+    return float(min(int(value), 86_400)) or None
 
 
 class JsonRpc:
@@ -53,8 +69,8 @@ class JsonRpc:
         """
         request_id = next(self._ids)
         body = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": list(params)}
-        status, text = await self._post(json.dumps(body), method)
-        return self._unwrap(self._parse(text, method, status), request_id, method, status)
+        reply, text = await self._post(json.dumps(body), method)
+        return self._unwrap(self._parse(text, method, reply), request_id, method, reply)
 
     async def batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """Several requests in one round trip; each item is a result or a NodeError value, in order."""
@@ -66,36 +82,40 @@ class JsonRpc:
             for i, (method, params) in zip(ids, requests, strict=True)
         ]
         name = f"a batch of {len(requests)}"
-        status, text = await self._post(json.dumps(body), name)
-        answers = self._parse(text, name, status)
+        reply, text = await self._post(json.dumps(body), name)
+        answers = self._parse(text, name, reply)
         if not isinstance(answers, list):
-            self._malformed(name, "no list of answers", status)
+            # A refusal of the whole batch is one error object: its words are worth more than its shape.
+            if isinstance(answers, dict) and isinstance(answers.get("error"), dict):
+                self._unwrap(answers, ids[0], name, reply)
+            self._malformed(name, "no list of answers", reply)
         by_id = {a.get("id"): a for a in answers if isinstance(a, dict)}
         if len(answers) != len(ids) or set(by_id) != set(ids):
-            self._malformed(name, "answers that do not match the requests", status)
+            self._malformed(name, "answers that do not match the requests", reply)
         out: list[Any] = []
         for i, (method, _) in zip(ids, requests, strict=True):
             try:
-                out.append(self._unwrap(by_id[i], i, method, status))
+                out.append(self._unwrap(by_id[i], i, method, reply))
             except NodeError as error:
                 out.append(error)
         return out
 
-    async def _post(self, body: str, method: str) -> tuple[int, str]:
+    async def _post(self, body: str, method: str) -> tuple[_Reply, str]:
         if self._session is None:
             raise RuntimeError("JsonRpc is used outside its context")
         try:
             async with self._session.post(
                 self._url, data=body, headers={"Content-Type": "application/json"}, allow_redirects=False
             ) as response:
+                reply = _Reply(response.status, retry_after(response.headers.get("Retry-After")))
                 raw = await response.content.read(MAX_ANSWER_BYTES + 1)
                 while len(raw) <= MAX_ANSWER_BYTES and (
                     more := await response.content.read(MAX_ANSWER_BYTES)
                 ):
                     raw += more
                 if len(raw) > MAX_ANSWER_BYTES:
-                    self._malformed(method, f"more than {MAX_ANSWER_BYTES} bytes", response.status)
-                return response.status, raw.decode("utf-8", "strict")
+                    self._malformed(method, f"more than {MAX_ANSWER_BYTES} bytes", reply)
+                return reply, raw.decode("utf-8", "strict")
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             raise NodeUnreachable(
                 f"{self.where}: no node is listening there; start it or correct chain.rpc_url", sent=False
@@ -111,33 +131,46 @@ class JsonRpc:
                 f"{self.where}: the connection broke during {method} ({type(error).__name__})"
             ) from error
 
-    def _parse(self, text: str, method: str, status: int) -> Any:
+    def _parse(self, text: str, method: str, reply: _Reply) -> Any:
         try:
             return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
         except (ValueError, RecursionError) as error:
             raise MalformedAnswer(
-                f"{self.where}: the answer to {method} (HTTP {status}) is not JSON: {safe_text(text, 80)}"
+                f"{self.where}: the answer to {method} (HTTP {reply.status}) is not JSON: {safe_text(text, 80)}",
+                status=reply.status,
+                retry_after_s=reply.retry_after_s,
             ) from error
 
-    def _unwrap(self, answer: Any, request_id: int, method: str, status: int) -> Any:
+    def _unwrap(self, answer: Any, request_id: int, method: str, reply: _Reply) -> Any:
         if not isinstance(answer, dict):
-            self._malformed(method, "no JSON-RPC object", status)
+            self._malformed(method, "no JSON-RPC object", reply)
         error = answer.get("error")
         if error is not None:
             if not isinstance(error, dict) or answer.get("result") is not None:
-                self._malformed(method, "an error that is no error object", status)
+                self._malformed(method, f"an error that is no error object: {safe_text(error, 200)}", reply)
             code, message = error.get("code"), error.get("message")
             if not isinstance(code, int) or isinstance(code, bool) or not isinstance(message, str):
-                self._malformed(method, "an error without code or message", status)
-            raise NodeError(code, safe_text(message, 2000), error.get("data"), method=method)
+                self._malformed(method, "an error without code or message", reply)
+            raise NodeError(
+                code,
+                safe_text(message, 2000),
+                error.get("data"),
+                method=method,
+                status=reply.status,
+                retry_after_s=reply.retry_after_s,
+            )
         if answer.get("id") != request_id or isinstance(answer.get("id"), bool):
-            self._malformed(method, "the answer to another request", status)
+            self._malformed(method, "the answer to another request", reply)
         if "result" not in answer:
-            self._malformed(method, "neither result nor error", status)
+            self._malformed(method, "neither result nor error", reply)
         return answer["result"]
 
-    def _malformed(self, method: str, what: str, status: int) -> NoReturn:
-        raise MalformedAnswer(f"{self.where}: {method} brought {what} (HTTP {status})")
+    def _malformed(self, method: str, what: str, reply: _Reply) -> NoReturn:
+        raise MalformedAnswer(
+            f"{self.where}: {method} brought {what} (HTTP {reply.status})",
+            status=reply.status,
+            retry_after_s=reply.retry_after_s,
+        )
 
 
 def _refuse_constant(name: str) -> NoReturn:
