@@ -2,6 +2,7 @@
 
 from arbtui.recovery.classes import MEANINGS, PRICE_CLASSES, Action, ErrorClass, Meaning
 from arbtui.recovery.classify import Classified, classify, classify_send, merge
+from arbtui.recovery.playbook import ErrorRecoverySystem, NonceRule, Phase, Recovery, RecoveryContext
 from arbtui.recovery.reverts import Revert, RevertKind, decode_reason, decode_revert
 
 __all__ = [
@@ -10,7 +11,12 @@ __all__ = [
     "Action",
     "Classified",
     "ErrorClass",
+    "ErrorRecoverySystem",
     "Meaning",
+    "NonceRule",
+    "Phase",
+    "Recovery",
+    "RecoveryContext",
     "Revert",
     "RevertKind",
     "classify",

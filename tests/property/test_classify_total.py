@@ -27,8 +27,8 @@ FUZZED = 100_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 3_000
 PIECES = [
     "{", "}", "[", "]", '"', "'", "\\", ": ", ", ", "0x", "0x08c379a0", "0x4e487b71", "\x1b[31m", "\u202e", "\ud800",
     "\x00", "\n", "execution reverted: ", "panic code 0x", "expected 1 got ", "nonce ", "status code 503", "<title>",
-    "https://", "[request id: ", "{'message': '", '{"error":', '{"message":"', "reverted with reason string '", "9" * 50,
-    "a" * 300, "((((", "  " * 40, "Error: ", "e", "É",
+    "https://", "[request id: ", "{'message': '", '{"error":', '{"message":"', "reverted with reason string '",
+    "9" * 50, "a" * 300, "((((", "  " * 40, "Error: ", "e", "É",
 ]  # fmt: skip
 
 json_values = st.recursive(
@@ -114,7 +114,8 @@ def test_fuzzed_texts() -> None:
 
 def test_long_inputs_cost_no_more_than_their_length() -> None:
     """80,000 characters of what backtracks: a quadratic pattern would run into the suite's timeout."""
-    for piece in PIECES + [
+    for piece in [
+        *PIECES,
         "expected 1 ",
         "panic code ",
         "execution reverted: 0x",
