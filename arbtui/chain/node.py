@@ -7,6 +7,7 @@ from typing import Any
 from arbtui.chain.rpc import JsonRpc, data, field, hash32, quantity
 from arbtui.domain import BlockRef, Log, Receipt, Simulated
 from arbtui.errors import MalformedAnswer, NodeError, UsageError
+from arbtui.gas import FeeSample
 from arbtui.text import safe_text
 from arbtui.units import Address, Wei, parse_address
 
@@ -64,15 +65,26 @@ class Node:
             await self.rpc.call("eth_sendRawTransaction", ["0x" + raw.hex()]), "eth_sendRawTransaction"
         )
 
-    async def fee_history(self, blocks: int = 10) -> tuple[Wei, list[int]]:
-        """The next block's base fee, and each recent block's median tip (0 where it was empty), in wei."""
-        answer = await self.rpc.call("eth_feeHistory", [hex(blocks), "latest", [50]])
-        base_fees = field(answer, "baseFeePerGas", "eth_feeHistory")
-        rewards = answer.get("reward") or []
+    async def fee_history(self, blocks: int = 10) -> tuple[Wei, list[int], list[FeeSample]]:
+        """The next block's base fee, each recent block's median tip (0 where it was empty), in wei, and the blocks."""
+        answer = await self.rpc.call("eth_feeHistory", [hex(blocks), "latest", [10, 50]])
+        what = "eth_feeHistory"
+        base_fees = field(answer, "baseFeePerGas", what)
+        rewards, ratios = answer.get("reward") or [], answer.get("gasUsedRatio") or []
         if not isinstance(base_fees, list) or not base_fees or not isinstance(rewards, list):
-            raise MalformedAnswer("eth_feeHistory: no list of base fees")
-        tips = [quantity(row[0], "eth_feeHistory reward") for row in rewards if isinstance(row, list) and row]
-        return Wei(quantity(base_fees[-1], "eth_feeHistory baseFeePerGas")), tips
+            raise MalformedAnswer(f"{what}: no list of base fees")
+        rows = [row for row in rewards if isinstance(row, list) and row]
+        tips = [quantity(row[-1], f"{what} reward") for row in rows]
+        bases = [quantity(base, f"{what} baseFeePerGas") for base in base_fees]
+        full = [
+            ratio if isinstance(ratio, int | float) and 0 <= ratio <= 1 else 0.5
+            for ratio in (ratios if isinstance(ratios, list) else [])
+        ]
+        samples = [
+            FeeSample(base, quantity(row[0], f"{what} reward"), full[at] if at < len(full) else 0.5)
+            for at, (base, row) in enumerate(zip(bases, rows, strict=False))
+        ]
+        return Wei(bases[-1]), tips, samples
 
     async def is_development_node(self) -> bool:
         """Whether the node answers anvil's own `anvil_nodeInfo`."""
