@@ -73,7 +73,12 @@ class RateLimited(NodeUnreachable):
 
 
 class MalformedAnswer(UnavailableError):
-    pass
+    """Something came back that is not JSON-RPC; `status` is HTTP's (0: none), `retry_after_s` what it asked for."""
+
+    def __init__(self, message: str, *, status: int = 0, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class UnknownBlock(MalformedAnswer):
@@ -103,8 +108,19 @@ class DevnetError(UnavailableError):
 class NodeError(ArbtuiError):
     """A JSON-RPC error object. `data` is whatever the node put there (revert data as 0x text, mostly)."""
 
-    def __init__(self, code: int, message: str, data: Any = None, *, method: str = "") -> None:
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        data: Any = None,
+        *,
+        method: str = "",
+        status: int = 0,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(f"the node answered {method or 'a request'} with error {code}: {message}")
+        self.status = status
+        self.retry_after_s = retry_after_s
         self.code = code
         self.message = message
         self.data = data

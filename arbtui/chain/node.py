@@ -23,6 +23,7 @@ from arbtui.chain.codec import (
 from arbtui.chain.rpc import Reply, Transport
 from arbtui.domain import BlockRef, Log, Receipt, Simulated
 from arbtui.errors import MalformedAnswer, NodeError, UnknownBlock
+from arbtui.gas import FeeSample
 from arbtui.text import safe_text
 from arbtui.units import Address, Wei
 
@@ -202,17 +203,27 @@ class Node:
         with self._strict("eth_sendRawTransaction"):
             return hash32(answer, "eth_sendRawTransaction")
 
-    async def fee_history(self, blocks: int = 10) -> tuple[Wei, list[int]]:
-        """The next block's base fee, and each recent block's median tip (0 where it was empty), in wei."""
+    async def fee_history(self, blocks: int = 10) -> tuple[Wei, list[int], list[FeeSample]]:
+        """The next block's base fee, each recent block's median tip (0 where it was empty), in wei, and the blocks."""
         method = "eth_feeHistory"
-        answer = await self.rpc.call(method, [hex(blocks), "latest", [50]])
+        answer = await self.rpc.call(method, [hex(blocks), "latest", [10, 50]])
         with self._strict(method):
             base_fees = field(answer, "baseFeePerGas", method)
-            rewards = answer.get("reward") or []
+            rewards, ratios = answer.get("reward") or [], answer.get("gasUsedRatio") or []
             if not isinstance(base_fees, list) or not base_fees or not isinstance(rewards, list):
                 raise MalformedAnswer(f"{method}: no list of base fees")
-            tips = [quantity(row[0], f"{method} reward") for row in rewards if isinstance(row, list) and row]
-            return Wei(quantity(base_fees[-1], f"{method} baseFeePerGas")), tips
+            rows = [row for row in rewards if isinstance(row, list) and row]
+            tips = [quantity(row[-1], f"{method} reward") for row in rows]
+            bases = [quantity(base, f"{method} baseFeePerGas") for base in base_fees]
+            full = [
+                ratio if isinstance(ratio, int | float) and 0 <= ratio <= 1 else 0.5
+                for ratio in (ratios if isinstance(ratios, list) else [])
+            ]
+            samples = [
+                FeeSample(base, quantity(row[0], f"{method} reward"), full[at] if at < len(full) else 0.5)
+                for at, (base, row) in enumerate(zip(bases, rows, strict=False))
+            ]
+            return Wei(bases[-1]), tips, samples
 
     async def is_development_node(self) -> bool:
         """Whether the node answers anvil's own `anvil_nodeInfo`."""

@@ -36,6 +36,7 @@ from arbtui.errors import (
     UnknownBlock,
     WrongChain,
 )
+from arbtui.gas import FeeSample
 from arbtui.text import safe_text
 from arbtui.units import Address, Wei
 
@@ -592,7 +593,7 @@ class Nodes(Node):
     async def knows(self, tx_hash: str) -> bool:
         return await self.one(lambda node: node.knows(tx_hash))
 
-    async def fee_history(self, blocks: int = 10) -> tuple[Wei, list[int]]:
+    async def fee_history(self, blocks: int = 10) -> tuple[Wei, list[int], list[FeeSample]]:
         return await self.one(lambda node: node.fee_history(blocks))
 
     async def is_development_node(self) -> bool:

@@ -98,14 +98,18 @@ class Reply:
     request_id: int
     method: str
     wire: Wire
-    note: str = ""
+    #: HTTP's status; 0 where the transport has none.
+    status: int = 0
 
     def result(self) -> Any:
         """Strictly read; raises NodeError or MalformedAnswer."""
         try:
             return result_of(parse(self.raw), self.request_id, self.method)
+        except NodeError as error:
+            error.status = self.status
+            raise
         except Unfit as error:
-            self.wire.refuse(self.method, error.kind, f"{error}{self.note}", error)
+            self.wire.refuse(self.method, error.kind, str(error), error, self.status)
 
 
 class Wire:
@@ -122,11 +126,13 @@ class Wire:
         number = next(self._ids)
         return number, {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
 
-    def refuse(self, method: str, kind: str, what: str, cause: Exception | None = None) -> NoReturn:
-        """Count an answer that is not believed, and raise MalformedAnswer."""
-        message = f"{self.where}: {method} brought {what}"
+    def refuse(
+        self, method: str, kind: str, what: str, cause: Exception | None = None, status: int = 0
+    ) -> NoReturn:
+        """Count an answer that is not believed, and raise MalformedAnswer; `status` is HTTP's, 0 for none."""
+        message = f"{self.where}: {method} brought {what}" + (f" (HTTP {status})" if status else "")
         self.meter.refused(method, kind, message)
-        raise MalformedAnswer(message) from cause
+        raise MalformedAnswer(message, status=status) from cause
 
 
 class JsonRpc(Wire):
@@ -154,7 +160,7 @@ class JsonRpc(Wire):
     async def ask(self, method: str, params: Sequence[Any] = ()) -> Reply:
         number, body = self._request(method, params)
         status, raw = await self._post(json.dumps(body), method)
-        return Reply(raw, number, method, self, f" (HTTP {status})")
+        return Reply(raw, number, method, self, status)
 
     async def call(self, method: str, params: Sequence[Any] = ()) -> Any:
         return (await self.ask(method, params)).result()
@@ -179,7 +185,7 @@ class JsonRpc(Wire):
                 except NodeError as error:
                     out.append(error)
         except Unfit as error:
-            self.refuse(name, error.kind, f"{error} (HTTP {status})", error)
+            self.refuse(name, error.kind, str(error), error, status)
         return out
 
     async def _post(self, body: str, method: str) -> tuple[int, bytes]:
@@ -223,7 +229,7 @@ class JsonRpc(Wire):
             size += len(piece)
             if size > self.max_bytes:
                 response.close()
-                self.refuse(method, "size", f"more than {self.max_bytes} bytes (HTTP {response.status})")
+                self.refuse(method, "size", f"more than {self.max_bytes} bytes", None, response.status)
         return b"".join(pieces)
 
     def _limited(self, method: str, headers: Mapping[str, str]) -> RateLimited:

@@ -28,6 +28,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "pools": ("arbtui.cli.pools:pools", "Discover pools, list them, write the market to a file."),
     "swap": ("arbtui.cli.swap:swap", "Price one pool exactly, with the state after it."),
     "quote": ("arbtui.cli.quote:quote", "Quote every flash lender for an amount of a token."),
+    "classify": ("arbtui.cli.classify:classify", "Say what an error or revert data means."),
     "tickets": ("arbtui.cli.records:tickets", "The newest tickets and what became of each."),
     "approve": ("arbtui.cli.decide:approve", "Approve a waiting ticket."),
     "reject": ("arbtui.cli.decide:reject", "Reject a waiting ticket, with a reason."),

@@ -27,15 +27,23 @@ from arbtui.engine.policy import TicketPolicy, WalletPolicy
 from arbtui.errors import NodesDisagree, UnknownBlock
 from arbtui.execution import encode_execute, explain_revert
 from arbtui.execution.reverts import observed_profit
-from arbtui.gas import GasPolicy, build_ladder, suggested_tip
+from arbtui.gas import (
+    DYNAMIC,
+    TX_GAS_CAP,
+    Choice,
+    FeeSample,
+    GasPolicy,
+    Situation,
+    build_ladder,
+    ceiling_of,
+    choose_strategy,
+    suggested_tip,
+)
 from arbtui.lenders import FlashLoanManager, GasView, Track, cheapest
 from arbtui.market.state import MarketState
 from arbtui.units import BPS, PPM, Address, Wei, div_up, mul_div_up
 from arbtui.validation import FREE_LOAN, Candidate, LoanCost, OpportunityValidator, Ranked
 from arbtui.validation.checks import check_freshness, check_gas_cost, check_simulation
-
-#: EIP-7825: no transaction may ask for more.
-TX_GAS_CAP = 16_777_216
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,8 @@ class Fees:
 
     next_base: Wei
     tip: Wei
+    #: Recent blocks, oldest first: what a step's chances are read from.
+    samples: tuple[FeeSample, ...] = ()
 
     @property
     def price(self) -> Wei:
@@ -85,10 +95,9 @@ class Simulation:
 
 
 async def read_fees(node: Node, policy: GasPolicy) -> Fees:
-    next_base, tips = await node.fee_history()
-    return Fees(
-        next_base, suggested_tip(tips, policy.min_priority_fee_per_gas, policy.max_priority_fee_per_gas)
-    )
+    next_base, tips, samples = await node.fee_history()
+    tip = suggested_tip(tips, policy.min_priority_fee_per_gas, policy.max_priority_fee_per_gas)
+    return Fees(next_base, tip, tuple(samples))
 
 
 class Decider:
@@ -428,23 +437,40 @@ class Decider:
         self, candidate: Candidate, gas: int, rate: ConversionRate, fees: Fees
     ) -> tuple[int, FeeLadder]:
         """The least profit worth an inclusion, and the fee steps at which it still is."""
-        ladder = self._ladder(self._gas_limit(gas), fees, self._gas.max_fee_per_gas)
+        profit = rate.to_wei_down(max(0, candidate.opportunity.gross_profit - candidate.loan_fee))
+        choice = self._choose(profit, gas, fees)
+        ladder = self._ladder(self._gas_limit(gas), fees, self._gas.max_fee_per_gas, choice)
         first = ladder.steps[0].max_fee_per_gas if ladder.steps else fees.price
         break_even = rate.from_wei_up(gas * first + self._validator.policy.min_net_profit_wei)
         hoped = candidate.opportunity.gross_profit - candidate.loan_fee
         floor = max(1, break_even, mul_div_up(hoped, self._tickets.floor_share_bps, BPS))
         # At the floor, no step may cost more than it brings.
-        return floor, self._ladder(self._gas_limit(gas), fees, rate.to_wei_down(floor) // gas)
+        return floor, self._ladder(self._gas_limit(gas), fees, rate.to_wei_down(floor) // gas, choice)
 
-    def _ladder(self, gas_limit: int, fees: Fees, ceiling: int) -> FeeLadder:
+    def _choose(self, profit_wei: int, gas: int, fees: Fees) -> Choice:
+        """The strategy for a ticket that lives `tickets.auto_ttl_blocks`."""
+        base_fees = (*(sample.base_fee for sample in fees.samples), fees.next_base)
+        situation = Situation(
+            profit_wei=profit_wei,
+            gas_cost_wei=gas * fees.price,
+            blocks_left=self._tickets.auto_ttl_blocks,
+            block_time_s=self._block_time_s,
+            base_fees=base_fees,
+        )
+        return choose_strategy(self._gas, situation)
+
+    def _ladder(self, gas_limit: int, fees: Fees, ceiling: int, choice: Choice | None = None) -> FeeLadder:
+        dynamic = choice is not None and self._gas.strategy == DYNAMIC
         return build_ladder(
             self._gas.strategy,
-            self._gas.chosen,
+            self._gas.chosen if choice is None else choice.strategy,
             gas_limit,
             fees.next_base,
             fees.tip,
-            min(ceiling, self._gas.max_fee_per_gas),
+            ceiling_of(gas_limit, ceiling, self._gas.max_fee_per_gas, self._gas.max_cost_wei),
             self._block_time_s,
+            history=fees.samples,
+            why=choice.reason if dynamic and choice is not None else "",
         )
 
     def _gas_limit(self, gas: int) -> int:

@@ -25,7 +25,7 @@ from arbtui.tui.look import (
     significant,
     wrap,
 )
-from arbtui.units import format_gwei
+from arbtui.units import format_amount, format_gwei
 
 Draw = Callable[[int], Content]
 
@@ -227,8 +227,11 @@ def _figure(value: str | None, decimals: int, size: int) -> str:
 def _ladder(page: Page, detail: Row) -> None:
     ladder = detail["ladder"]
     page.title("gas ladder", f"{ladder['strategy']}, limit {ladder['gas_limit']:,}")
+    if ladder.get("why"):
+        page.text(ladder["why"], tone="dim")
     for step in ladder["steps"]:
         when = "at once" if not step["after_s"] else f"after {step['after_s']:g} s"
+        share = step.get("observed_share")
         page.line(
             (f"{step['attempt']}  ", "dim"),
             fit(when, 11),
@@ -237,12 +240,22 @@ def _ladder(page: Page, detail: Row) -> None:
             (" tip ", "dim"),
             fit(gwei(int(step["max_priority_fee_per_gas"])), 6, True),
             (" gwei", "dim"),
+            ("" if share is None else f"  {share:.0%} of late blocks", "dim"),
         )
     page.text(
         f"base fee {gwei(int(ladder['base_fee_per_gas']))} gwei; whatever it does, the first step covers"
         f" {_count(ladder['guaranteed_blocks'], 'block')}",
         tone="dim",
     )
+    if "ceiling" in ladder and int(ladder["ceiling"]):
+        page.text(_spend(ladder), tone="dim")
+
+
+def _spend(ladder: Row) -> str:
+    """The worst case in words: what the last step and a cancel after it could cost."""
+    worst, cancel = int(ladder["worst_cost"]), int(ladder["cancel_headroom"])
+    ends = "the ceiling ends it" if ladder.get("capped") else f"ceiling {gwei(int(ladder['ceiling']))} gwei"
+    return f"at worst {format_amount(worst, 18, 6)}, {format_amount(cancel, 18, 6)} kept for a cancel; {ends}"
 
 
 def _count(number: int, word: str) -> str:
