@@ -1,6 +1,6 @@
 """Pools with exact integer swaps, the market's state at one block, kept by its logs, and snapshot files."""
 
-from arbtui.market.families import FAMILIES, LOG_TOPICS, read_calls, state_fields, with_answers
+from arbtui.market.families import FAMILIES, LOG_TOPICS, SWAP_TOPICS, read_calls, state_fields, with_answers
 from arbtui.market.family import Family
 from arbtui.market.logs import LogRefused
 from arbtui.market.pool import NeedsMore, Pool, Stretch, Swap, SwapReverts
@@ -21,6 +21,7 @@ from arbtui.market.uniswap_v3_state import bitmap_words
 __all__ = [
     "FAMILIES",
     "LOG_TOPICS",
+    "SWAP_TOPICS",
     "Applied",
     "Counts",
     "Family",

@@ -19,6 +19,9 @@ FAMILIES: Mapping[PoolKind, Family] = {
 #: First topics of every event that changes a pool of any family.
 LOG_TOPICS: frozenset[str] = frozenset().union(*(family.log_topics for family in FAMILIES.values()))
 
+#: First topics of every trade on a pool of any family.
+SWAP_TOPICS: frozenset[str] = frozenset().union(*(family.swap_topics for family in FAMILIES.values()))
+
 
 def read_calls(pool: Pool) -> tuple[Call, ...]:
     """The calls that read the pool's state anew, to be made at one block.

@@ -27,6 +27,8 @@ class Family:
     state_fields: Callable[[Pool], dict[str, object]]
     #: First topics of the events that change a pool of the family.
     log_topics: frozenset[str]
+    #: First topics of its trades, whether they tell the state after them or not.
+    swap_topics: frozenset[str]
     #: The pool after one such log of its own. Raises LogRefused where the log does not fit the pool as it is kept.
     apply_log: Callable[[Pool, Log], Pool]
     #: The pool with nothing known of its state: every swap on it reverts, and `read_calls` reads all of it.

@@ -31,6 +31,8 @@ def words_of(log: Log, name: str, topics: int, words: int) -> list[int]:
             f"a {name} of {len(log.topics)} topics and {len(data)} bytes, not {topics} and {32 * words}",
             log.address,
         )
+    if words == 2:
+        return [int.from_bytes(data[:32]), int.from_bytes(data[32:])]
     return [int.from_bytes(data[at : at + 32]) for at in range(0, 32 * words, 32)]
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 
 from arbtui.domain import BlockRef, Log, Token
 from arbtui.errors import ArbtuiError, UsageError
-from arbtui.market.families import FAMILIES
+from arbtui.market.families import FAMILIES, LOG_TOPICS
 from arbtui.market.logs import LogRefused
 from arbtui.market.pool import Pool
 from arbtui.market.state import MarketState
@@ -140,10 +140,12 @@ class Tracker:
         pools, number = self._state.pools, undo.block.number
         at: dict[int, Log] = {}
         for log in logs:
-            pool = pools.get(log.address)
-            if pool is None or log.block_number != number or not log.topics:
+            # Most logs of a block are none of these events: that is seen first.
+            topics = log.topics
+            if not topics or topics[0] not in LOG_TOPICS or log.block_number != number:
                 continue
-            if log.topics[0] not in FAMILIES[pool.kind].log_topics:
+            pool = pools.get(log.address)
+            if pool is None or topics[0] not in FAMILIES[pool.kind].log_topics:
                 continue
             other = at.setdefault(log.log_index, log)
             if other is not log and other != log:

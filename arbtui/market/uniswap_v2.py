@@ -21,6 +21,7 @@ from arbtui.units import PPM, Address, Ppm, div_up
 
 MAX_RESERVE = 2**112 - 1
 _SYNC = topic("Sync(uint112,uint112)")
+_SWAP = topic("Swap(address,uint256,uint256,uint256,uint256,address)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,7 @@ FAMILY = Family(
     own_fields=own_fields,
     state_fields=state_fields,
     log_topics=frozenset({_SYNC}),
+    swap_topics=frozenset({_SWAP}),
     apply_log=apply_log,
     unread=unread,
     # A Sync says all there is to know.

@@ -499,6 +499,7 @@ FAMILY = Family(
     own_fields=own_fields,
     state_fields=state_fields,
     log_topics=LOG_TOPICS,
+    swap_topics=frozenset(_SWAPS),
     apply_log=apply_log,
     unread=unread,
     wants_reading=wants_reading,
