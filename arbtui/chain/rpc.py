@@ -29,6 +29,9 @@ __all__ = ["JsonRpc", "Meter", "Reply", "Transport", "data", "field", "hash32", 
 
 MAX_ANSWER_BYTES = 10 * 2**20
 DEFAULT_TIMEOUT_S = 10.0
+#: A connection idle for longer is not used again: a server that closes it just then would take a request with it,
+#: and of a send nobody could say whether it arrived.
+IDLE_S = 4.0
 _LONGEST_REST_S = 300.0
 
 
@@ -147,7 +150,11 @@ class JsonRpc(Wire):
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=self._timeout, raise_for_status=False)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(keepalive_timeout=IDLE_S),
+            timeout=self._timeout,
+            raise_for_status=False,
+        )
         return self
 
     async def __aexit__(

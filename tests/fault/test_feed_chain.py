@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from arbtui.chain import HeadFeed, IpcRpc, JsonRpc, LogFilter, Node, Nodes, NodeState, WsRpc
+from arbtui.chain.feed import bloom_mask
 from arbtui.devnet.anvil import find_anvil, start_anvil
 from arbtui.domain import BlockRef
 from arbtui.errors import NodeError
@@ -222,6 +223,16 @@ async def test_a_unix_socket_rings_too(chain: Chain) -> None:
     await same_as_a_replay(chain, follower)
 
 
+async def test_the_bloom_of_a_block_tells_which_topics_it_may_hold(chain: Chain) -> None:
+    mask, other = bloom_mask(TOPIC), bloom_mask(word("of nothing"))
+    await chain.emit(1)
+    full = await chain.node.header()
+    await chain.mine()
+    empty = await chain.node.header()
+    assert [int.from_bytes(header.bloom, "big") & mask == mask for header in (full, empty)] == [True, False]
+    assert int.from_bytes(full.bloom, "big") & other != other
+
+
 async def test_the_transports_say_the_same(chain: Chain) -> None:
     await chain.emit(2)
     head = await chain.node.block()
@@ -270,7 +281,7 @@ async def test_fail_over_and_back_on_a_node_that_dies_and_returns(chain: Chain) 
             first.cut()
             await chain.emit(2)
             await follow(feed, follower, (await chain.node.block()).hash)
-            assert [h.state for h in nodes.health()] == [NodeState.DOWN, NodeState.OK]
+            assert nodes.health()[0].state is NodeState.DOWN
             first.refusing = False
             await eventually(lambda: nodes.health()[0].state is NodeState.OK)
             second.cut()

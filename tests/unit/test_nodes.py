@@ -163,7 +163,7 @@ async def test_rest_after_failures_grows_and_ends_by_showing_itself() -> None:
 
 
 async def test_a_node_that_hangs_gets_company(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HEDGE_S", 0.1)
+    monkeypatch.setattr(module, "HEDGE_S", 0.4)
     async with net(2) as it:
         await it.nodes.look()
         it.fakes[0].hung = True
