@@ -30,11 +30,10 @@ from arbtui.discovering import NOTHING_KNOWN, Known, discover, known, progress_l
 from arbtui.domain import BlockRef, Call, CallResult, ConversionRate, LoanQuote, PoolKind, Stage, Token
 from arbtui.engine import Decider, Engine, Sending, SettlementTerms, SystemClock, Watching
 from arbtui.engine.deciding import read_fees
-from arbtui.engine.moves import SWAPS
 from arbtui.errors import ArbtuiError, MalformedAnswer, StoreError, WrongChain
 from arbtui.execution import Signer
 from arbtui.lenders import FlashLoanManager, GasView, build_lenders, cheapest
-from arbtui.market.families import LOG_TOPICS
+from arbtui.market import LOG_TOPICS, SWAP_TOPICS
 from arbtui.market.pool import Pool
 from arbtui.market.state import MarketState
 from arbtui.market.uniswap_v2 import UniswapV2Pool
@@ -440,7 +439,7 @@ def _feed(desk: Desk) -> HeadFeed:
     chain = desk.config.chain
     return HeadFeed(
         desk.node,
-        LogFilter(desk.pools, LOG_TOPICS | SWAPS),
+        LogFilter(desk.pools, LOG_TOPICS | SWAP_TOPICS),
         poll_s=chain.poll_interval_s,
         block_time_s=chain.block_time_s,
         push=desk.node.push,

@@ -7,19 +7,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from arbtui.abi import topic
 from arbtui.domain import BlockRef, ClosedBy, Closing, ForeignTrade, Log, Path
+from arbtui.market import SWAP_TOPICS
 from arbtui.units import Address
 from arbtui.validation import Ranked
 
-SWAPS = frozenset(
-    {
-        topic("Swap(address,uint256,uint256,uint256,uint256,address)"),
-        topic("Swap(address,address,int256,int256,uint160,uint128,int24)"),
-        # PancakeSwap V3 adds the protocol's fees.
-        topic("Swap(address,address,int256,int256,uint160,uint128,int24,uint128,uint128)"),
-    }
-)
 #: Swaps kept of each pool; an opportunity is ended by one of the newest.
 _KEPT = 64
 
@@ -39,7 +31,7 @@ class Moves:
 
     def take(self, block: BlockRef, logs: Iterable[Log], ours: Collection[str]) -> None:
         """The swaps in a block's logs, in order; a block taken before is taken anew."""
-        fresh = [log for log in logs if log.topics and log.topics[0] in SWAPS]
+        fresh = [log for log in logs if log.topics and log.topics[0] in SWAP_TOPICS]
         for pool in {log.address for log in fresh}:
             self._forget(pool, block.number)
         for log in fresh:

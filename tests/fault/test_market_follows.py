@@ -16,8 +16,7 @@ from arbtui.config import Config
 from arbtui.devnet import Devnet
 from arbtui.domain import BlockRef
 from arbtui.engine import Watching
-from arbtui.engine.moves import SWAPS
-from arbtui.market.families import FAMILIES, LOG_TOPICS
+from arbtui.market import FAMILIES, LOG_TOPICS, SWAP_TOPICS
 from arbtui.market.pool import Pool
 from arbtui.market.uniswap_v3 import UniswapV3Pool
 from arbtui.units import Address
@@ -101,7 +100,7 @@ async def followed(
             for address, pool in desk.pools.items()
         }
         feed = HeadFeed(
-            desk.node, LogFilter(pools, LOG_TOPICS | SWAPS), poll_s=0.1, block_time_s=0.5, push=push
+            desk.node, LogFilter(pools, LOG_TOPICS | SWAP_TOPICS), poll_s=0.1, block_time_s=0.5, push=push
         )
         await stack.enter_async_context(feed)
         watching = Watching(

@@ -3,12 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from arbtui.domain import ClosedBy, Closing, Log
-from arbtui.engine.moves import SWAPS, Moves, OpenPaths
+from arbtui.engine.moves import Moves, OpenPaths
+from arbtui.market import SWAP_TOPICS
 from arbtui.units import Address
 from arbtui.validation import Ranked
 from tests.factories import POOL_A, POOL_B, block_ref, opportunity, word
 
-SWAP = min(SWAPS)
+SWAP = min(SWAP_TOPICS)
 
 
 def swap(pool: Address, block: int, index: int, tx: str = "foreign") -> Log:
