@@ -256,10 +256,12 @@ class Finder:
 
 
 def _handfuls(cycles: NDArray[np.intp], bounds: NDArray[np.float64], size: int) -> Iterator[NDArray[np.intp]]:
-    """By falling bound, so many at a time."""
+    """By falling bound, so many at first, then twice as many each time."""
     ordered = cycles[np.argsort(-bounds[cycles], kind="stable")]
-    for start in range(0, len(ordered), size):
+    start = 0
+    while start < len(ordered):
         yield ordered[start : start + size]
+        start, size = start + size, 2 * size
 
 
 def _bounds(edges: Edges, cycles: Ints) -> NDArray[np.float64]:

@@ -42,7 +42,9 @@ def made(tokens: int = 9_000, seed: int = 1) -> MarketState:
     rng = random.Random(f"bench:{seed}")
     listed = [
         Token(_address("token", number), _HUBS[number] if number < len(_HUBS) else f"T{number}", decimals)
-        for number, decimals in enumerate(rng.choices((18, 6, 8, 9, 0), (85, 5, 4, 4, 2), k=tokens))
+        for number, decimals in enumerate(
+            [18, *rng.choices((18, 6, 8, 9, 0), (85, 5, 4, 4, 2), k=tokens - 1)]
+        )
     ]
     worth = [1.0] + [10 ** rng.gauss(-2, 2) for _ in listed[1:]]
     pools: dict[Address, Pool] = {}

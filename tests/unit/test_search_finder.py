@@ -366,3 +366,13 @@ def test_the_core_of_four_hops_is_the_deepest_pools_and_is_bounded() -> None:
         enumerate_cycles(state, [tokens[0]], 3).count
         == enumerate_cycles(state, [tokens[0]], 4, core_pools=0).count
     )
+
+
+def test_a_stretch_that_holds_less_than_a_unit_is_left_in_time() -> None:
+    # One unit of liquidity up to the next tick takes 0.005 B, rounded up to a whole one; beyond it there are 36.
+    ticks = ((600, 1), (700, 35), (900, -1), (2800, -35))
+    price = sqrt_ratio_at_tick(600)
+    thin = UniswapV3Pool(at(11), "v3", A, B, Ppm(0), 100, price, 600, 1, ticks, None)
+    state = market(UniswapV2Pool(at(10), "v2", A, B, Ppm(0), 6, 24), thin)
+    (found,) = find_opportunities(state, [A]).opportunities
+    assert (found.amount_in, found.amount_out) == (2, 3)
