@@ -12,6 +12,8 @@ import click
 
 from arbtui.bootstrap import open_desk
 from arbtui.cli.common import config_option, emit, json_option, table, token_json
+from arbtui.cli.decide import ask_engine
+from arbtui.cli.records import family_option
 from arbtui.config import Config, load_config
 from arbtui.discovering import Known, Outcome, Pace, Step, Tell, discover, known, progress_lines
 from arbtui.domain import Token
@@ -198,11 +200,22 @@ def _filtered_rows(config: Config, seen: Known) -> list[dict[str, Any]]:
 @click.option(
     "--whole-ticks", is_flag=True, help="Every tick of a Uniswap V3 pool, not only those around its price."
 )
+@click.option("--engine", is_flag=True, help="As the running engine keeps it; no node is asked.")
+@family_option
 @config_option
 @json_option
-def snapshot(file: Path, whole_ticks: bool, config_file: str | None, as_json: bool) -> int:
+def snapshot(
+    file: Path, whole_ticks: bool, engine: bool, family: str, config_file: str | None, as_json: bool
+) -> int:
     """Write the market at the newest block to FILE (.jsonl, or .jsonl.gz packed), for `scan --snapshot` and `swap`."""
     config = load_config(config_file)
+    if engine:
+        _, told = ask_engine(config, family, "snapshot", {"file": str(file.absolute())})
+        if as_json:
+            emit({"file": str(file), "result": told})
+        else:
+            click.echo(told)
+        return 0 if told.startswith("written") else 1
     state, left = asyncio.run(_read_market(config, whole_ticks))
     write_snapshot_file(file, state, config.chain.chain_id)
     answer = {

@@ -8,6 +8,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
@@ -24,11 +25,11 @@ from arbtui.domain import (
     ExecutionStatus,
     LenderId,
     LoanQuote,
-    Path,
     Stage,
     Ticket,
     Token,
 )
+from arbtui.domain import Path as Cycle
 from arbtui.engine.clock import SystemClock
 from arbtui.engine.deciding import Decider, Dropped, Fees, read_fees
 from arbtui.engine.direct import Submitted, priced
@@ -36,10 +37,11 @@ from arbtui.engine.moves import Moves, OpenPaths
 from arbtui.engine.policy import SearchPolicy, TicketPolicy
 from arbtui.engine.sending import Sending, SettlementTerms, Write
 from arbtui.engine.watching import Moved, Watching
-from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable, RefusedError
+from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable, RefusedError, SnapshotError
 from arbtui.execution import Journal, OpenExecution
 from arbtui.gas import GasPolicy
 from arbtui.lenders import FlashLoanManager, why_lost
+from arbtui.market import write_snapshot_file
 from arbtui.market.state import MarketState
 from arbtui.monitor import LenderRecord
 from arbtui.search import Finder, SearchResult, size
@@ -134,7 +136,7 @@ class Engine:
         self._to_resume: deque[OpenExecution] = deque()
         self._our_hashes: set[str] = set()
         #: Paths traded on paper that are still open: such a trade would have moved their pools.
-        self._paper_open: dict[str, Path] = {}
+        self._paper_open: dict[str, Cycle] = {}
         self._sent: dict[str, Ticket] = {}
         #: Receipts of earlier runs, and of this one as they come.
         self._lenders = lenders or LenderRecord()
@@ -687,6 +689,8 @@ class Engine:
             await self._flush([_taken(number, result)])
 
     async def _command(self, kind: str, argument: dict[str, Any]) -> str:
+        if kind == "snapshot":
+            return await self._snapshot(argument)
         if kind not in ("approve", "reject", "seen"):
             return f"refused: there is no command {safe_text(kind)}"
         ticket = next((waiting for waiting in self._waiting if waiting.id == argument.get("ticket")), None)
@@ -703,6 +707,18 @@ class Engine:
             await self._flush(self._end(ticket, DecisionKind.REJECTED, reason, self._head or ticket.block))
             return "rejected"
         return await self._approved_by_hand(ticket, str(argument.get("digest", "")), by)
+
+    async def _snapshot(self, argument: dict[str, Any]) -> str:
+        """The market as it is kept, into a file; written aside, for it takes a while and the state stays as it is."""
+        path, state = Path(str(argument.get("file", ""))), self._watching.state
+        if not path.is_absolute():
+            return "refused: the file's whole path is needed"
+        try:
+            left_out = await asyncio.to_thread(write_snapshot_file, path, state, self._chain.chain_id)
+        except SnapshotError as error:
+            return f"failed: {error}"
+        kept = len(state.pools) - left_out
+        return f"written: {kept} pools at block {state.block.number}, {left_out} without a state left out"
 
     async def _approved_by_hand(self, ticket: Ticket, digest: str, by: str) -> str:
         """Re-quote and re-simulate on the newest head; send within the floor, else the ticket is stale."""
