@@ -34,6 +34,7 @@ FIRST_BLOCK_TIME = 1_438_269_973
 #: A block this far ahead of our clock is not believed on a public chain; geth takes 15 s, clocks differ.
 MOST_AHEAD_S = 900
 _BLOOM_BYTES = 256
+_BLOCKS_KEPT = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Node:
         self.rpc = rpc
         self.name = name or rpc.where
         self._clock = clock
+        self._blocks: dict[str, Any] = {}
 
     @property
     def where(self) -> str:
@@ -112,7 +114,10 @@ class Node:
         """A block by number, hash or tag, with its bloom. Raises UnknownBlock where the node has none."""
         by_hash = isinstance(number, str) and number.startswith("0x") and len(number) == 66
         method = "eth_getBlockByHash" if by_hash else "eth_getBlockByNumber"
-        answer = await self.rpc.call(method, [hex(number) if isinstance(number, int) else number, False])
+        if by_hash:
+            answer = await self._by_hash(str(number).lower())
+        else:
+            answer = await self.rpc.call(method, [hex(number) if isinstance(number, int) else number, False])
         if answer is None:
             # Nothing to refuse: the node says that it has none.
             raise UnknownBlock(f"{self.where}: block {number}: the node has no such block")
@@ -124,6 +129,18 @@ class Node:
             if isinstance(number, int) and found.block.number != number:
                 raise MalformedAnswer(f"{what}: the answer is block {found.block.number}")
         return found
+
+    async def _by_hash(self, block_hash: str) -> Any:
+        """What the node says of a block by its hash; asked once, since a hash names one block for ever."""
+        answer = self._blocks.get(block_hash)
+        if answer is None:
+            answer = await self.rpc.call("eth_getBlockByHash", [block_hash, False])
+            # What is another block, or none, is refused by who asked, and asked for again.
+            if isinstance(answer, dict) and str(answer.get("hash")).lower() == block_hash:
+                self._blocks[block_hash] = answer
+                if len(self._blocks) > _BLOCKS_KEPT:
+                    self._blocks.pop(next(iter(self._blocks)))
+        return answer
 
     def _header(self, answer: Any, what: str) -> Header:
         block = BlockRef(
@@ -177,7 +194,7 @@ class Node:
             return None
         with self._strict(method):
             receipt, index = _receipt(answer, tx_hash)
-        block = await self.rpc.call("eth_getBlockByHash", [receipt.block_hash, False])
+        block = await self._by_hash(receipt.block_hash)
         if block is None:
             raise UnknownBlock(
                 f"{self.where}: block {receipt.block_hash} of the receipt of {tx_hash} is unknown"

@@ -141,11 +141,22 @@ class Decider:
         """What the cheapest loan of `token` cost when it was last quoted; nothing before that."""
         return self._loan_costs.get(token, FREE_LOAN)
 
-    def pays_at_all(self, opportunity: Opportunity, state: MarketState, fees: Fees) -> Dropped | None:
+    def pays_at_all(self, one: Ranked, state: MarketState, fees: Fees) -> Dropped | None:
         """The cheapest "no": gas alone, with a loan that costs nothing, already takes the profit."""
-        candidate = self._candidate(opportunity, state, fees, (), None)
+        candidate = Candidate(
+            opportunity=one.opportunity,
+            state=state,
+            wrapped_native=self._wrapped_native,
+            rate=one.rate,
+            quotes=(),
+            chosen=None,
+            gas_price=fees.price,
+            now=self._wall_clock(),
+        )
         check = check_gas_cost(candidate, self._validator.policy)
-        return None if check.passed else self._dropped(candidate, (check,), check.check, fees)
+        if check.passed:
+            return None
+        return replace(self._dropped(candidate, (check,), check.check, fees), ranked=one)
 
     async def decide(
         self,

@@ -413,9 +413,6 @@ class Engine:
         behind = [size(path, state) for path in self._open_paths.paths if path.id not in seen]
         open_still = rank(filter(None, behind), rates, fees.price, self._decider.loan_cost)
         told = mine | {one.opportunity.path.id for one in open_still}
-        writes = await self._closings(state.block, (*shown, *open_still), told)
-        if found.mismatch is not None:
-            writes.append(_incident("search", str(found.mismatch)))
         taken = {pool for ticket in self._waiting for pool in ticket.opportunity.path.pools}
         if self._sending.flight is not None:
             taken |= self._sending.flight.pools
@@ -423,47 +420,76 @@ class Engine:
         drops: list[tuple[int, Dropped]] = []
         worth: list[tuple[int, Ranked]] = []
         for place, one in enumerate(ranked, 1):
-            opportunity = one.opportunity
-            if opportunity.path.id in mine:
+            if one.opportunity.path.id in mine:
                 continue
-            shared = sorted(opportunity.path.pools & taken)
-            dropped = self._decider.pays_at_all(opportunity, state, fees)
-            if dropped is None and shared:
-                dropped = _refused(
-                    one, "shared_pool", 1, 0, "tickets", f"pool {shared[0]} is in a better ticket"
-                )
-            if dropped is None and len(worth) >= self._search.top:
-                dropped = _refused(one, "place", place, self._search.top, "places", "best net first")
+            dropped = self._decider.pays_at_all(one, state, fees)
             if dropped is None:
                 worth.append((place, one))
             else:
-                drops.append((place, replace(dropped, ranked=one)))
-        last_block = state.block.number + self._lifetime()
-        outcomes = await asyncio.gather(
-            *(
-                self._decider.decide(one.opportunity, state, fees, self._new_id(), last_block)
-                for _, one in worth
-            )
+                drops.append((place, dropped))
+        writes, (made, more) = await asyncio.gather(
+            self._closings(state.block, (*shown, *open_still), told),
+            self._tickets_of(worth, taken, state, fees),
         )
-        made: list[tuple[Ticket, Ranked, int]] = []
-        for (place, one), outcome in zip(worth, outcomes, strict=True):
-            if isinstance(outcome, Ticket):
-                made.append((outcome, one, place))
-            else:
-                drops.append((place, replace(outcome, ranked=one)))
-        made.sort(key=lambda item: (-item[0].expected_net_wei, item[0].id))
-        tickets = [ticket for ticket, _, _ in made]
-        for ticket, one, place in made:
-            refused = self._rivalled(ticket, tickets, taken)
-            if refused is None:
-                writes += self._take_ticket(ticket, one, place, taken)
-            else:
-                drops.append((place, replace(refused, ranked=one)))
+        if found.mismatch is not None:
+            writes.append(_incident("search", str(found.mismatch)))
+        drops += more
         drops.sort(key=lambda item: item[0])
         self.tally.dropped += len(drops)
         recorded = drops[: self._search.record]
+        writes += made
         writes += [self._drop(dropped, place) for place, dropped in recorded]
-        return found, max(0, found.paying - len(recorded) - len(made)), writes
+        return found, max(0, found.paying - len(worth) - len(recorded)), writes
+
+    async def _tickets_of(
+        self, worth: list[tuple[int, Ranked]], taken: set[Address], state: MarketState, fees: Fees
+    ) -> tuple[list[Write], list[tuple[int, Dropped]]]:
+        """Tickets of the best on each pool; the others with what held them back.
+
+        In rounds: what shares a pool with a better one is only quoted and simulated if that one comes to nothing.
+        """
+        writes: list[Write] = []
+        drops: list[tuple[int, Dropped]] = []
+        last_block = state.block.number + self._lifetime()
+        decided = 0
+        while worth:
+            now: list[tuple[int, Ranked]] = []
+            later: list[tuple[int, Ranked]] = []
+            busy: set[Address] = set()
+            for place, one in worth:
+                pools = one.opportunity.path.pools
+                if shared := sorted(pools & taken):
+                    why = f"pool {shared[0]} is in a better ticket or in flight"
+                    drops.append((place, _refused(one, "shared_pool", 1, 0, "tickets", why)))
+                elif pools & busy:
+                    later.append((place, one))
+                elif decided + len(now) >= self._search.top:
+                    why = "best net first"
+                    drops.append((place, _refused(one, "place", place, self._search.top, "places", why)))
+                else:
+                    now.append((place, one))
+                    busy |= pools
+            decided += len(now)
+            outcomes = await asyncio.gather(
+                *(
+                    self._decider.decide(one.opportunity, state, fees, self._new_id(), last_block)
+                    for _, one in now
+                )
+            )
+            made: list[tuple[Ticket, Ranked, int]] = []
+            for (place, one), outcome in zip(now, outcomes, strict=True):
+                if isinstance(outcome, Ticket):
+                    made.append((outcome, one, place))
+                else:
+                    drops.append((place, replace(outcome, ranked=one)))
+            made.sort(key=lambda item: (-item[0].expected_net_wei, item[0].id))
+            for ticket, one, place in made:
+                if len(self._waiting) < self._tickets.per_block:
+                    writes += self._take_ticket(ticket, one, place, taken)
+                else:
+                    drops.append((place, _too_many(ticket, one)))
+            worth = later
+        return writes, drops
 
     def _rates(self, state: MarketState) -> dict[Address, ConversionRate | None]:
         return {base: state.conversion(state.token(base), self._wrapped_native) for base in self._bases}
@@ -490,20 +516,6 @@ class Engine:
             return closing
         tip = max(0, receipt.effective_gas_price - block.base_fee_per_gas)
         return replace(closing, tx_index=receipt.tx_index, sender=receipt.sender, tip_per_gas=Wei(tip))
-
-    def _rivalled(self, ticket: Ticket, rivals: list[Ticket], taken: set[Address]) -> Dropped | None:
-        """Why a ticket that holds is not offered: a better one has its pool, or there are enough of them."""
-        pools = ticket.opportunity.path.pools
-        shared = sorted(pools & taken)
-        if not shared and len(self._waiting) < self._tickets.per_block:
-            return None
-        rival = next((r for r in rivals if r is not ticket and r.opportunity.path.pools & pools), None)
-        detail = f"pool {shared[0]} is in a better ticket" if shared else "enough tickets for one block"
-        if rival is not None and shared:
-            detail += f" ({rival.expected_net_wei} against {ticket.expected_net_wei} wei)"
-        check = CheckResult.at_most("shared_pool" if shared else "ticket_limit", 1, 0, "tickets", detail)
-        checks = (*ticket.checks, check)
-        return Dropped(ticket.opportunity, ticket.quotes, checks, check.check, ticket.expected_net_wei)
 
     def _take_ticket(self, ticket: Ticket, one: Ranked, place: int, taken: set[Address]) -> list[Write]:
         """Offer a ticket; its pools are taken."""
@@ -774,6 +786,12 @@ def _refused(one: Ranked, name: str, observed: int, limit: int, unit: str, detai
     """An opportunity that is left out before anything is asked of the node."""
     check = CheckResult.at_most(name, observed, limit, unit, detail)
     return Dropped(one.opportunity, (), (check,), name, one.net_wei, one)
+
+
+def _too_many(ticket: Ticket, one: Ranked) -> Dropped:
+    check = CheckResult.at_most("ticket_limit", 1, 0, "tickets", "enough tickets for one block")
+    checks = (*ticket.checks, check)
+    return Dropped(ticket.opportunity, ticket.quotes, checks, check.check, ticket.expected_net_wei, one)
 
 
 def _why_lost(ticket: Ticket) -> dict[LenderId, str]:
