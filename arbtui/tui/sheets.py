@@ -361,20 +361,19 @@ def _place(page: Page, row: Row) -> None:
 
 
 def closing_text(closing: Row) -> str:
-    """Which transaction ended an opportunity, in one sentence."""
-    lived = closing["last_block"] - closing["first_block"] + 1
-    told = f"open for {lived} block{'s' if lived != 1 else ''}, ended in block {closing['closed_block']:,}"
+    """Which transaction ended an opportunity, in one sentence, who first."""
+    blocks = closing["last_block"] - closing["first_block"] + 1
+    lived = f"open for {blocks} block{'s' if blocks != 1 else ''}, ended in block {closing['closed_block']:,}"
     if closing["closed_by"] == "nobody":
-        return f"{told} without a swap on its pools: liquidity or the price of gas moved"
-    whose = "our own" if closing["closed_by"] == "ours" else "the"
-    told += f" by {whose} transaction {short(closing['tx'], 10, 6)}"
-    if closing["tx_index"] is not None:
-        told += f", at position {closing['tx_index']}"
+        return f"no swap on its pools, so liquidity or the price of gas moved; {lived}"
+    who = f"by {'our own ' if closing['closed_by'] == 'ours' else ''}{short(closing['tx'], 6, 4)}"
     if closing["sender"]:
-        told += f", of {short(closing['sender'])}"
+        who += f" of {short(closing['sender'])}"
+    if closing["tx_index"] is not None:
+        who += f" at position {closing['tx_index']}"
     if closing["tip_per_gas"] is not None:
-        told += f", tip {format_gwei(int(closing['tip_per_gas']))}"
-    return told
+        who += f", tip {format_gwei(int(closing['tip_per_gas']))}"
+    return f"{who}; {lived}"
 
 
 def execution_page(page: Page, detail: Row) -> None:
