@@ -38,8 +38,13 @@ check: setup
 bench: setup
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-deep: setup
+deep: setup tests/deep/node_modules/.ready
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest --timeout=3600 $(ARGS)
+
+tests/deep/node_modules/.ready: tests/deep/package-lock.json
+	@echo "deep: protocols that only the long tests need into tests/deep/node_modules"
+	@cd tests/deep && npm ci --silent --no-progress
+	@touch $@
 
 docs: setup
 	@$(BIN)/python docs/build.py

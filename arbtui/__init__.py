@@ -2,6 +2,7 @@
 
 What a notebook imports is here, flat; each name is loaded when it is first used.
 
+    ErrorRecoverySystem   what to do about an error, by its class and the execution's state
     FlashLoanManager      quote every lender, choose the cheapest all-in, execute through it
     GasOptimizedExecutor  climb a gas strategy's fee ladder for one transaction
     OpportunityValidator  every check with observed value, limit and margin
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from arbtui.lenders.manager import FlashLoanManager
     from arbtui.market.snapshot import load_snapshot
     from arbtui.monitor.performance import PerformanceMonitor
+    from arbtui.recovery.playbook import ErrorRecoverySystem
     from arbtui.search.finder import find_opportunities
     from arbtui.store.queries import open_store
     from arbtui.validation.validator import OpportunityValidator
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ErrorRecoverySystem",
     "FlashLoanManager",
     "GasOptimizedExecutor",
     "OpportunityValidator",
@@ -38,6 +41,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ErrorRecoverySystem": "arbtui.recovery.playbook",
     "FlashLoanManager": "arbtui.lenders.manager",
     "GasOptimizedExecutor": "arbtui.execution.executor",
     "OpportunityValidator": "arbtui.validation.validator",

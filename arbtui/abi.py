@@ -47,6 +47,8 @@ def _argument_types(signature: str) -> list[str]:
 
 def encode_call(signature: str, *args: Any) -> bytes:
     """Selector and ABI-encoded arguments; raises ValueError where a value does not fit its type."""
+    if not args and signature.endswith("()"):
+        return selector(signature)
     try:
         return selector(signature) + _encode(_argument_types(signature), args)
     except EncodingError as error:

@@ -5,27 +5,41 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from arbtui import __version__
 from arbtui.abi import decode_address, encode_call
 from arbtui.approval import ApproveMode, require_stage
-from arbtui.chain import JsonRpc, Node, aggregate, is_local_chain, read_pools
-from arbtui.chain.reader import read
+from arbtui.chain import (
+    HeadFeed,
+    LogFilter,
+    Node,
+    Nodes,
+    NodeState,
+    aggregate,
+    is_local_chain,
+    open_nodes,
+    read_pools,
+)
+from arbtui.chain.reader import Progress, read
+from arbtui.chain.stream import StreamRpc
 from arbtui.config import Config, PoolEntry
+from arbtui.discovering import NOTHING_KNOWN, Known, discover, known, progress_lines, summary
 from arbtui.domain import BlockRef, Call, CallResult, ConversionRate, LoanQuote, PoolKind, Stage, Token
-from arbtui.engine import Decider, Engine, Sending, SettlementTerms, SystemClock
+from arbtui.engine import Decider, Engine, Sending, SettlementTerms, SystemClock, Watching
 from arbtui.engine.deciding import read_fees
 from arbtui.engine.reconciling import Reconciler
 from arbtui.errors import ArbtuiError, MalformedAnswer, StoreError, WrongChain
 from arbtui.execution import Signer
 from arbtui.lenders import FlashLoanManager, GasView, build_lenders, cheapest
+from arbtui.market import LOG_TOPICS, SWAP_TOPICS
 from arbtui.market.pool import Pool
 from arbtui.market.state import MarketState
 from arbtui.market.uniswap_v2 import UniswapV2Pool
 from arbtui.market.uniswap_v3 import UniswapV3Pool
+from arbtui.monitor import LenderRecord, lender_record
 from arbtui.search import Finder
 from arbtui.store import RunInfo, SqliteJournal, Store, StoreLock, WalletLock, library_version, open_store
 from arbtui.store.database import family_of
@@ -44,27 +58,58 @@ class Finding:
 
 
 class Desk:
-    """A configuration with its node: the reading side of every command."""
+    """A configuration with its nodes: the reading side of every command."""
 
-    def __init__(self, config: Config, node: Node) -> None:
+    def __init__(self, config: Config, node: Nodes, found: Known = NOTHING_KNOWN) -> None:
         self.config = config
         self.node = node
-        self.tokens = config.token_map()
+        #: Pools that the last `market` left out, with the reason.
+        self.failed: dict[Address, str] = {}
+        self.tokens: dict[Address, Token] = {}
+        self.pools: dict[Address, Pool] = {}
+        self.take(found)
         self.wrapped_native = self.tokens[config.chain.wrapped_native]
         self.manager = FlashLoanManager(
-            build_lenders(config.lenders, config.wallet.executor), self.read, self._now
+            build_lenders(config.lenders, config.wallet.executor, self.pools_of),
+            self.read,
+            self._now,
+            off=config.lenders.off(),
         )
-        self._pools = {entry.address: unread_pool(entry) for entry in config.pools}
-        self._state: MarketState | None = None
+
+    def take(self, found: Known) -> None:
+        """Trade these discovered pools besides the configured ones."""
+        self.tokens = {**found.tokens, **self.config.token_map()}
+        self.pools = {**found.pools, **{entry.address: unread_pool(entry) for entry in self.config.pools}}
+
+    def pools_of(self, token: Address) -> list[Pool]:
+        """The known pools that hold `token`."""
+        return [pool for pool in self.pools.values() if token in (pool.token0, pool.token1)]
 
     async def read(self, calls: Sequence[Call], block: BlockRef) -> list[CallResult]:
         return await read(self.node, calls, block, self.config.chain.multicall)
 
-    async def market(self, block: BlockRef | None = None) -> MarketState:
-        """The configured pools at `block`, the newest one by default."""
+    async def market(
+        self,
+        block: BlockRef | None = None,
+        holding: Collection[Address] = (),
+        progress: Progress | None = None,
+    ) -> MarketState:
+        """The pools at `block`, the newest one by default; with `holding` those alone that hold one of these tokens.
+
+        A configured pool that does not answer raises MalformedAnswer; a discovered one is left out, see `failed`.
+        """
         block = block or await self.node.block()
-        pools = await read_pools(self.node, self._pools, block, self.config.chain.multicall)
-        return MarketState(block, self.tokens, pools)
+        wanted = {
+            address: pool
+            for address, pool in self.pools.items()
+            if not holding or pool.token0 in holding or pool.token1 in holding
+        }
+        found = await read_pools(self.node, wanted, block, self.config.chain.multicall, progress=progress)
+        self.failed = found.failed
+        for entry in self.config.pools:
+            if entry.address in found.failed:
+                raise MalformedAnswer(found.failed[entry.address])
+        return MarketState(block, self.tokens, found.pools)
 
     async def quotes(
         self, amount: int, token: Token
@@ -75,16 +120,20 @@ class Desk:
         return block, found, cheapest(found)
 
     async def _now(self, token: Token) -> tuple[BlockRef, GasView]:
-        state = await self.market()
+        # A conversion goes over at most two pools, so that each of them holds one of the two.
+        state = await self.market(holding=(token.address, self.wrapped_native.address))
         fees = await read_fees(self.node, self.config.gas)
-        return state.block, GasView(fees.price, state.conversion(token, self.wrapped_native), {})
+        rate = state.conversion(token, self.wrapped_native)
+        record = known_lenders(self.config)
+        return state.block, GasView(fees.price, rate, record.overheads(), record.tracks())
 
     async def local(self) -> bool:
-        """Whether money cannot be at stake: the configuration says so, and node and chain id agree."""
-        if not self.config.chain.local:
+        """Whether money cannot be at stake: the configuration says so, and every node and chain id agree."""
+        chain = self.config.chain
+        if not chain.local:
             return False
-        url = self.config.chain.rpc_url.get_secret_value()
-        return await is_local_chain(self.node, url, self.config.chain.chain_id)
+        urls = [*chain.node_urls(), *([chain.push_url.get_secret_value()] if chain.push_url else [])]
+        return await is_local_chain(self.node, urls, chain.chain_id)
 
     async def require_chain(self) -> None:
         """Raise WrongChain unless the node is of the configured chain."""
@@ -102,12 +151,15 @@ class Desk:
             ("chain.multicall", config.chain.multicall),
             ("wallet.executor", config.wallet.executor),
         ]
-        for name in ("aave_v2", "aave_v3", "balancer_v2", "maker"):
-            lender = getattr(config.lenders, name)
-            if lender is not None and lender.enabled:
-                wanted.append((f"lenders.{name}.address", lender.address))
+        wanted += list(config.lenders.places().items())
+        if known := config.chain.preset and config.known_chain():
+            wanted += [(f"factories {dex.name} {dex.kind}", dex.factory) for dex in known.dexes]
         wanted += [(f"tokens {entry.symbol}", entry.address) for entry in config.tokens]
         wanted += [(f"pools {entry.dex} {self._pair(entry)}", entry.address) for entry in config.pools]
+        wanted += [
+            (f"discovery.factories {factory.dex} {factory.kind}", factory.address)
+            for factory in config.discovery.factories
+        ]
         findings = []
         for name, address in wanted:
             size = len(await self.node.code(address))
@@ -115,6 +167,8 @@ class Desk:
             findings.append(Finding(name, size > 0, detail))
         if all(finding.ok for finding in findings):
             findings += await self._roles()
+            strangers = await self.manager.strangers(self.wrapped_native, await self.node.block())
+            findings += [Finding(f"lenders.{who}", False, terms.detail) for who, terms in strangers.items()]
         balance = await self.node.balance(config.wallet.address)
         findings.append(
             Finding("gas money", balance > 0, f"{config.wallet.address} holds {balance} wei for gas")
@@ -144,8 +198,17 @@ class Desk:
         return findings
 
 
+def known_lenders(config: Config) -> LenderRecord:
+    """What the store's receipts say of the lenders; nothing where there is no store, or one that cannot be read."""
+    try:
+        with open_store(config.store.directory) as reader:
+            return lender_record(reader, config.chain.chain_id, config.wallet.executor)
+    except StoreError:
+        return LenderRecord()
+
+
 def unread_pool(entry: PoolEntry) -> Pool:
-    """A configured pool before its state was read."""
+    """A configured pool before its state was read; of a V3 pool the ticks around its price are read."""
     fee = Ppm(entry.fee_ppm)
     if entry.kind is PoolKind.UNISWAP_V3:
         return UniswapV3Pool.unread(
@@ -157,9 +220,11 @@ def unread_pool(entry: PoolEntry) -> Pool:
 @asynccontextmanager
 async def open_desk(config: Config) -> AsyncIterator[Desk]:
     """A connected Desk on the right chain. Raises NodeUnreachable and WrongChain."""
-    async with JsonRpc(config.chain.rpc_url.get_secret_value(), config.chain.timeout_s) as rpc:
-        desk = Desk(config, Node(rpc))
+    async with open_nodes(config.chain) as nodes:
+        desk = Desk(config, nodes)
         await desk.require_chain()
+        if config.discovery.factories:
+            desk.take(known(config, (await desk.node.block(0)).hash))
         yield desk
 
 
@@ -181,15 +246,31 @@ async def diagnose(config: Config) -> list[Finding]:
         Finding("sqlite", True, _sqlite()),
     ]
     try:
-        async with open_desk(config) as desk:
-            block = await desk.node.block()
-            findings.append(Finding("node", True, f"{desk.node.where} at block {block.number}"))
+        async with open_nodes(config.chain) as nodes:
+            if len(nodes) > 1:
+                # First, so that they are told where none of them can be used, too.
+                await nodes.look()
+                findings += [
+                    Finding(health.name, health.state is NodeState.OK, redact(str(health)))
+                    for health in nodes.health()
+                ]
+            desk = Desk(config, nodes)
+            await desk.require_chain()
+            block = await nodes.block()
+            findings.append(Finding("node", True, f"{nodes.where} at block {block.number}"))
+            if nodes.push is not None:
+                findings.append(await _ringing(nodes.push, config.chain.chain_id))
             findings += await desk.examine()
             kind = "a local chain" if await desk.local() else "not a local chain: --stage live is refused"
             findings.append(Finding("stage", True, kind))
     except ArbtuiError as error:
         findings.append(Finding("node", False, redact(str(error))))
     directory = config.store.directory
+    if config.discovery.factories:
+        try:
+            findings.append(Finding("discovery", True, summary(config)))
+        except ArbtuiError as error:
+            findings.append(Finding("discovery", False, redact(str(error))))
     if not directory.exists():
         findings.append(Finding("store", True, f"{directory} is not there yet; the first run makes it"))
         return findings
@@ -199,6 +280,18 @@ async def diagnose(config: Config) -> list[Finding]:
     except ArbtuiError as error:
         findings.append(Finding("store", False, redact(str(error))))
     return findings
+
+
+async def _ringing(push: StreamRpc, chain_id: int) -> Finding:
+    """Whether the connection of chain.push_url takes a subscription to heads of the right chain."""
+    try:
+        seen = await Node(push).chain_id()
+        if seen != chain_id:
+            return Finding("push", False, f"{push.where} is chain {seen}; correct chain.push_url")
+        await push.subscribe("newHeads")
+    except ArbtuiError as error:
+        return Finding("push", False, redact(str(error)))
+    return Finding("push", True, f"{push.where} rings for new heads")
 
 
 @asynccontextmanager
@@ -241,10 +334,31 @@ async def open_engine(
                 from arbtui.signer import DevSigner
 
                 signer = DevSigner(config.wallet.address, config.chain.chain_id, local=local)
+            await _discover_new(desk, say)
             clock = SystemClock()
             store.start_run(_run_info(config, stage, approve, clock, seed))
             stack.callback(store.end_run)
-            yield _engine(config, desk, stage, approve, journal, store, signer, clock, say)
+            async with _feed(desk) as feed:
+                engine = _engine(config, desk, stage, approve, journal, store, signer, clock, say, feed)
+                if stage is Stage.LIVE:
+                    desk.manager.submit = engine.submit
+                yield engine
+
+
+async def _discover_new(desk: Desk, say: Callable[[str], None]) -> None:
+    """What the factories list since the last look; a failure leaves the engine with what is known."""
+    config = desk.config
+    if not config.discovery.factories:
+        return
+    try:
+        outcome = await discover(config, desk.node, progress_lines(say))
+    except ArbtuiError as error:
+        say(f"discovery: {redact(str(error))}; going on with the pools known")
+    else:
+        if outcome.kept:
+            new = sum(asked.new for asked in outcome.asked)
+            say(f"discovery: {new} new pools, {outcome.kept} kept besides the {len(config.pools)} configured")
+        desk.take(known(config))
 
 
 def _engine(
@@ -257,9 +371,20 @@ def _engine(
     signer: Signer | None,
     clock: SystemClock,
     say: Callable[[str], None],
+    feed: HeadFeed,
 ) -> Engine:
     node, chain = desk.node, config.chain
     bases = config.bases()
+    watching = Watching(
+        node=node,
+        feed=feed,
+        pools=_followed(desk.pools, config.watch.whole_ticks_spacing),
+        tokens=desk.tokens,
+        multicall=chain.multicall,
+        check_blocks=config.watch.check_blocks,
+        check_pools=config.watch.check_pools,
+        monotonic=clock.monotonic,
+    )
     decider = Decider(
         node=node,
         chain_id=chain.chain_id,
@@ -293,11 +418,13 @@ def _engine(
         tickets=config.tickets,
         gas=config.gas,
         tokens=desk.tokens,
-        pools={entry.address: unread_pool(entry) for entry in config.pools},
+        watching=watching,
         bases=bases,
         wrapped_native=desk.wrapped_native,
         wallet=config.wallet.address,
-        finder=Finder(bases, config.search.max_hops),
+        finder=Finder(
+            bases, config.search.max_hops, max(config.search.top, config.search.record), size_all=False
+        ),
         decider=decider,
         sending=sending,
         journal=journal,
@@ -316,7 +443,30 @@ def _engine(
         clock=clock,
         terms_of=lambda ticket_id: _terms(config, ticket_id, stage),
         say=say,
+        lenders=known_lenders(config),
     )
+
+
+def _feed(desk: Desk) -> HeadFeed:
+    chain = desk.config.chain
+    return HeadFeed(
+        desk.node,
+        LogFilter(desk.pools, LOG_TOPICS | SWAP_TOPICS),
+        poll_s=chain.poll_interval_s,
+        block_time_s=chain.block_time_s,
+        push=desk.node.push,
+        chain_id=chain.chain_id,
+    )
+
+
+def _followed(pools: Mapping[Address, Pool], whole_from: int) -> dict[Address, Pool]:
+    """Pools as an engine reads them: of V3 pools of at least the tick spacing `whole_from` every tick."""
+    return {
+        address: replace(pool, reach=None)
+        if isinstance(pool, UniswapV3Pool) and pool.tick_spacing >= whole_from
+        else pool
+        for address, pool in pools.items()
+    }
 
 
 def _run_info(

@@ -10,7 +10,9 @@ import difflib
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self, get_args
 
 from platformdirs import user_config_path
@@ -18,13 +20,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
-from arbtui.chain.policy import ChainPolicy
+from arbtui.chain.policy import PUBLIC_CHAIN_IDS, ChainPolicy
+from arbtui.chain.presets import Preset, preset, preset_of_chain
 from arbtui.domain import PoolKind, Token
 from arbtui.domain.fields import AddressField
-from arbtui.engine.policy import ReconciliationPolicy, SearchPolicy, TicketPolicy, WalletPolicy
-from arbtui.errors import ConfigError
+from arbtui.engine.policy import (
+    ReconciliationPolicy,
+    SearchPolicy,
+    TicketPolicy,
+    WalletPolicy,
+    WatchPolicy,
+)
+from arbtui.errors import ConfigError, UsageError
 from arbtui.gas import GasPolicy
 from arbtui.lenders import LendersPolicy
+from arbtui.market.filters import DiscoveryPolicy
+from arbtui.market.state import find_token
 from arbtui.monitor.policy import AlertsPolicy
 from arbtui.text import safe_text
 from arbtui.units import Address
@@ -94,10 +105,12 @@ class Config(BaseSettings):
     wallet: WalletPolicy
     store: StorePolicy
     search: SearchPolicy
+    watch: WatchPolicy = WatchPolicy()
     tickets: TicketPolicy = TicketPolicy()
     gas: GasPolicy = GasPolicy()
     validation: ValidationPolicy = ValidationPolicy()
     lenders: LendersPolicy = LendersPolicy()
+    discovery: DiscoveryPolicy = DiscoveryPolicy()
     reconciliation: ReconciliationPolicy = ReconciliationPolicy()
     alerts: AlertsPolicy = AlertsPolicy()
     tokens: tuple[TokenEntry, ...] = Field(min_length=1)
@@ -116,6 +129,13 @@ class Config(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return env_settings, init_settings
 
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, values: Any) -> Any:
+        chain = values.get("chain") if isinstance(values, dict) else None
+        name = chain.get("preset") if isinstance(chain, dict) else None
+        return values if not isinstance(name, str) else with_preset(values, name)
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         known = {entry.address for entry in self.tokens}
@@ -133,7 +153,7 @@ class Config(BaseSettings):
                 for a in sorted({a for a in addresses if addresses.count(a) > 1})
             ]
         for name in self.search.base_tokens:
-            found = [entry.address for entry in self.tokens if entry.called(name)]
+            found = [entry.address for entry in self._called(name)]
             shown = safe_text(name)
             if not found:
                 problems.append(
@@ -151,13 +171,62 @@ class Config(BaseSettings):
 
     def bases(self) -> tuple[Address, ...]:
         """The base tokens' addresses, in the order of the configuration."""
-        return tuple(
-            next(entry.address for entry in self.tokens if entry.called(name))
-            for name in self.search.base_tokens
-        )
+        return tuple(self._called(name)[0].address for name in self.search.base_tokens)
 
     def token_map(self) -> dict[Address, Token]:
         return {entry.address: entry.token() for entry in self.tokens}
+
+    def token(self, text: str, further: Mapping[Address, Token] = MappingProxyType({})) -> Token:
+        """A configured token, or one of `further`, by symbol or address; a shared symbol means the preset's.
+
+        Raises UsageError where there is none, or where a symbol names several and no preset knows it.
+        """
+        tokens, known = {**further, **self.token_map()}, self.known_chain()
+        try:
+            return find_token(tokens, text)
+        except UsageError:
+            meant = known.meant_by(text) if known else None
+            if meant not in tokens:
+                raise
+            return tokens[meant]
+
+    def _called(self, text: str) -> list[TokenEntry]:
+        """The tokens that `text` names; of several the one that the chain's preset means by it."""
+        found = [entry for entry in self.tokens if entry.called(text)]
+        if len(found) > 1 and (known := self.known_chain()) is not None:
+            meant = [entry for entry in found if entry.address == known.meant_by(text)]
+            return meant or found
+        return found
+
+    def known_chain(self) -> Preset | None:
+        """The preset of this chain: the one that is named, else that of its id."""
+        return preset(self.chain.preset) if self.chain.preset else preset_of_chain(self.chain.chain_id)
+
+
+def with_preset(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """`values` over what the preset says; tokens are joined by address, a lender is replaced whole.
+
+    Raises ValueError for a preset that does not exist, or of another public chain.
+    """
+    try:
+        chosen = preset(name)
+    except ConfigError as error:
+        raise ValueError(f"chain.preset: {error}") from error
+    base = chosen.settings()
+    out = {**base, **values}
+    for part in ("chain", "search", "lenders"):
+        given = values.get(part, {})
+        out[part] = {**base[part], **given} if isinstance(given, dict) else given
+    chain_id = out["chain"]["chain_id"]
+    if chain_id != chosen.chain_id and chain_id in PUBLIC_CHAIN_IDS:
+        raise ValueError(
+            f"chain.chain_id: {chain_id} is another public chain than preset {name} ({chosen.chain_id})"
+        )
+    tokens = values.get("tokens", [])
+    if isinstance(tokens, list | tuple):
+        mine = {str(entry.get("address", "")).lower() for entry in tokens if isinstance(entry, dict)}
+        out["tokens"] = [*tokens, *(e for e in base["tokens"] if e["address"].lower() not in mine)]
+    return out
 
 
 def find_config(given: str | None) -> Path:

@@ -7,7 +7,10 @@
     │   └── RefusedError            something that is never done: live on a public chain without a signer, …
     ├── UnavailableError         3  a node, a file or a database could not be reached
     │   ├── NodeUnreachable         nothing, or not in time, came back
+    │   │   └── RateLimited            the node asks for a rest
     │   ├── MalformedAnswer         something came back that is not what the protocol allows
+    │   │   └── UnknownBlock           the node has no such block (yet, or any more)
+    │   ├── NodesDisagree           two nodes say different things of one block
     │   ├── WrongChain              the node is of another chain, or lacks a contract
     │   ├── StoreError              missing, locked, foreign or newer store
     │   ├── LockHeld                a second engine on the same store or wallet
@@ -61,8 +64,29 @@ class NodeUnreachable(UnavailableError):
         self.sent = sent
 
 
+class RateLimited(NodeUnreachable):
+    """`retry_after` in seconds, where the node said so."""
+
+    def __init__(self, message: str, retry_after: float | None = None, *, sent: bool = True) -> None:
+        super().__init__(message, sent=sent)
+        self.retry_after = retry_after
+
+
 class MalformedAnswer(UnavailableError):
+    """Something came back that is not JSON-RPC; `status` is HTTP's (0: none), `retry_after_s` what it asked for."""
+
+    def __init__(self, message: str, *, status: int = 0, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class UnknownBlock(MalformedAnswer):
     pass
+
+
+class NodesDisagree(UnavailableError):
+    """Nothing of what was asked may be used."""
 
 
 class WrongChain(UnavailableError):
@@ -84,8 +108,19 @@ class DevnetError(UnavailableError):
 class NodeError(ArbtuiError):
     """A JSON-RPC error object. `data` is whatever the node put there (revert data as 0x text, mostly)."""
 
-    def __init__(self, code: int, message: str, data: Any = None, *, method: str = "") -> None:
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        data: Any = None,
+        *,
+        method: str = "",
+        status: int = 0,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(f"the node answered {method or 'a request'} with error {code}: {message}")
+        self.status = status
+        self.retry_after_s = retry_after_s
         self.code = code
         self.message = message
         self.data = data

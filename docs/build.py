@@ -13,12 +13,13 @@ import types
 import typing
 from collections.abc import Iterator
 from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import click
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from arbtui.cli import cli
@@ -32,9 +33,15 @@ WIDTH = 100
 
 #: key -> (unit, meaning). A key without a note, and a note without a key, fail the build.
 NOTES: dict[str, tuple[str, str]] = {
+    "chain.preset": ("", "a public chain whose [data file](lenders.md#presets) fills in what is left out"),
     "chain.name": ("", "how this chain is called in output and store"),
     "chain.chain_id": ("", "the node must answer this id"),
     "chain.rpc_url": ("", "http:// or https://; may carry a key and is never shown whole"),
+    "chain.fallback_urls": (
+        "",
+        "further nodes, asked where the first one fails, and for agreement; secret too",
+    ),
+    "chain.push_url": ("", "ws://, wss://, or the path of a unix socket: rings for new heads; secret too"),
     "chain.wrapped_native": ("", "the wrapped native coin; must be one of `tokens`"),
     "chain.native_symbol": ("", "symbol of the native coin"),
     "chain.multicall": ("", "Multicall3, or a contract with its `aggregate3`"),
@@ -47,37 +54,85 @@ NOTES: dict[str, tuple[str, str]] = {
     "wallet.treasury": ("", "receives every profit; must be what the executor says"),
     "store.directory": ("", "folder of the store; a relative one stands beside the file"),
     "search.base_tokens": ("", "symbols or addresses; a cycle starts and ends in one of these"),
-    "search.max_hops": ("hops", "longest cycle that `run` looks for"),
+    "search.max_hops": ("hops", "longest cycle that `run` looks for; 4 hops over the most liquid pools"),
     "search.top": ("", "opportunities a block that are quoted and simulated, best net first"),
     "search.record": ("", "opportunities a block that get a row of their own; the others are counted"),
+    "watch.check_blocks": ("blocks", "how often some pools are compared with what the node says of them"),
+    "watch.check_pools": ("", "how many pools, in turn, are compared each time"),
+    "watch.whole_ticks_spacing": (
+        "ticks",
+        "Uniswap V3 pools of at least this spacing are read with all their ticks",
+    ),
     "tickets.floor_share_bps": ("bps", "least share of the hoped profit that goes into the floor"),
     "tickets.auto_ttl_blocks": ("blocks", "life of a ticket that approves by itself"),
     "tickets.manual_ttl_s": ("s", "life of a ticket that waits for a person"),
     "tickets.per_block": ("", "tickets that may wait at once"),
-    "gas.strategy": ("", "one of `gas.strategies`"),
+    "gas.strategy": ("", "one of `gas.strategies`, or `dynamic`, which chooses one of them for each ticket"),
     "gas.strategies": ("", "see below; a table given here takes the place of all three"),
     "gas.max_fee_per_gas": ("wei per gas", "never pay more, whatever the strategy says"),
     "gas.min_priority_fee_per_gas": ("wei per gas", "least tip"),
     "gas.max_priority_fee_per_gas": ("wei per gas", "highest first tip"),
+    "gas.max_cost_wei": (
+        "wei",
+        "gas limit × max fee never passes this: nodes refuse above 1 coin by default",
+    ),
     "gas.gas_limit_buffer": ("factor", "gas limit over the simulated gas"),
     "validation.min_liquidity_wei": ("wei", "check `liquidity`"),
     "validation.max_price_impact_bps": ("bps", "check `price_impact`"),
     "validation.min_net_profit_wei": ("wei", "check `gas_cost`, and part of the floor"),
     "validation.max_head_age_s": ("s", "check `freshness`"),
     "validation.max_hops": ("hops", "check `path`"),
-    "lenders.aave_v2.address": ("", "LendingPool"),
-    "lenders.aave_v2.enabled": ("", "quote and use it"),
-    "lenders.aave_v2.stand_in": ("", "no meaning here"),
-    "lenders.aave_v3.address": ("", "Pool"),
-    "lenders.aave_v3.enabled": ("", "quote and use it"),
-    "lenders.aave_v3.stand_in": ("", "no meaning here"),
+    "lenders.aave_v2.address": ("", "LendingPool; this or `registry`"),
+    "lenders.aave_v2.registry": ("", "LendingPoolAddressesProvider: it is asked where the pool is"),
+    "lenders.aave_v2.enabled": ("", "use it; if not it is quoted as `disabled`"),
+    "lenders.aave_v3.address": ("", "Pool; this or `registry`"),
+    "lenders.aave_v3.registry": ("", "PoolAddressesProvider: it is asked where the pool is"),
+    "lenders.aave_v3.enabled": ("", "use it; if not it is quoted as `disabled`"),
+    "lenders.spark.address": ("", "Spark's Pool; this or `registry`"),
+    "lenders.spark.registry": ("", "its PoolAddressesProvider: it is asked where the pool is"),
+    "lenders.spark.enabled": ("", "use it; if not it is quoted as `disabled`"),
+    "lenders.prime.address": ("", "the Pool of Aave's Prime market; this or `registry`"),
+    "lenders.prime.registry": ("", "its PoolAddressesProvider: it is asked where the pool is"),
+    "lenders.prime.enabled": ("", "use it; if not it is quoted as `disabled`"),
     "lenders.balancer_v2.address": ("", "Vault"),
-    "lenders.balancer_v2.enabled": ("", "quote and use it"),
-    "lenders.balancer_v2.stand_in": ("", "no meaning here"),
-    "lenders.maker.address": ("", "DssFlash"),
-    "lenders.maker.enabled": ("", "quote and use it"),
+    "lenders.balancer_v2.enabled": ("", "use it"),
+    "lenders.maker.address": ("", "DssFlash; this or `registry`"),
+    "lenders.maker.registry": ("", "Maker's chainlog: it is asked for MCD_FLASH"),
+    "lenders.maker.enabled": ("", "use it"),
     "lenders.maker.stand_in": ("", "it is the local chain's stand-in, and is called so"),
+    "lenders.erc3156.address": ("", "any ERC-3156 lender that pulls its repayment"),
+    "lenders.erc3156.enabled": ("", "use it"),
+    "lenders.morpho.address": ("", "Morpho Blue"),
+    "lenders.morpho.enabled": ("", "use it"),
+    "lenders.uniswap_v3.dexes": ("", "exchanges, as `pools[].dex` has them, whose pools may lend"),
+    "lenders.uniswap_v3.enabled": ("", "use it"),
+    "lenders.uniswap_v2.dexes": ("", "exchanges, as `pools[].dex` has them, whose pools may lend"),
+    "lenders.uniswap_v2.enabled": ("", "use it"),
     "lenders.own.limit": ("base units", "of any one token; 0: own capital is never used"),
+    "discovery.factories[].dex": ("", "how the exchange of its pools is called"),
+    "discovery.factories[].kind": ("", "the pool family"),
+    "discovery.factories[].address": ("", "the factory"),
+    "discovery.factories[].fee_ppm": (
+        "ppm",
+        "of a `uniswap_v2` fork, and needed there; V3 pools carry their own",
+    ),
+    "discovery.factories[].from_block": ("block", "of its deployment: no log is looked for below"),
+    "discovery.factories[].listing": (
+        "",
+        "of a `uniswap_v2` fork: by number (default) or by PairCreated logs",
+    ),
+    "discovery.min_liquidity_wei": ("wei", "least that a pool holds on its thinner side"),
+    "discovery.max_pools": ("pools", "the most valuable so many are kept"),
+    "discovery.allow_tokens": ("", "addresses: used although they look like another token"),
+    "discovery.block_tokens": ("", "addresses: no pool with one of these"),
+    "discovery.allow_pools": ("", "addresses: kept whatever they hold and wherever they lead"),
+    "discovery.block_pools": ("", "addresses: never kept"),
+    "discovery.only_allowed": (
+        "",
+        "keep nothing but `allow_pools`, and pools of base tokens and `allow_tokens`",
+    ),
+    "discovery.log_blocks": ("blocks", "widest range of one request for logs; shrinks by itself"),
+    "discovery.refresh_blocks": ("blocks", "age at which what pools hold is read again"),
     "reconciliation.depth_blocks": (
         "blocks",
         "a block with so many above it counts as final: 64 on Ethereum",
@@ -198,11 +253,14 @@ def _type(info: FieldInfo) -> str:
     annotation = info.annotation
     parts = [a for a in typing.get_args(annotation) if a is not type(None)]
     if _origin(annotation) == "tuple":
-        name = "list of text"
+        secret = SecretStr in typing.get_args(annotation)
+        name = "list of addresses (secret)" if secret else "list of text"
     else:
         bare = parts[0] if parts else annotation
         name = getattr(bare, "__name__", str(bare))
-        values = [member.value for member in bare] if name == "PoolKind" else []
+        values = (
+            [member.value for member in bare] if isinstance(bare, type) and issubclass(bare, Enum) else []
+        )
         text = "text" if name == "str" else name
         name = " or ".join(f"`{v}`" for v in values) or _NAMES.get(
             name, {"Address": "address"}.get(name, text)
@@ -220,6 +278,8 @@ def _type(info: FieldInfo) -> str:
                 bounds.append(f"< {_number(rule.lt)}")
             case MinLen() if rule.min_length and name == "list of text":
                 bounds.append("not empty")
+            case MaxLen() if name.startswith("list"):
+                bounds.append(f"at most {rule.max_length}")
             case MaxLen():
                 bounds.append(f"at most {rule.max_length} characters")
             case _:
@@ -236,7 +296,7 @@ def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "needed"
     value = info.get_default(call_default_factory=True)
-    if value is None:
+    if value is None or value == ():
         return "none"
     if isinstance(value, bool):
         return str(value).lower()

@@ -6,4 +6,8 @@ from hypothesis import settings
 
 settings.register_profile("fast", max_examples=60, deadline=None)
 settings.register_profile("deep", max_examples=5_000, deadline=None)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "fast")
+settings.load_profile(PROFILE)
+
+#: What is in tests/deep needs packages that `make deep` alone fetches.
+collect_ignore = [] if PROFILE == "deep" else ["deep"]

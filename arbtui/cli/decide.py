@@ -92,7 +92,8 @@ def _waiting(config: Config, family: str, given: str) -> dict[str, Any]:
     return found[0]
 
 
-def _ask(config: Config, family: str, kind: str, argument: dict[str, Any], as_json: bool) -> int:
+def ask_engine(config: Config, family: str, kind: str, argument: dict[str, Any]) -> tuple[int, str]:
+    """The number of a command written for the running engine, and what it answered. Raises UsageError without one."""
     directory = config.store.directory
     if engine_pid(directory) is None:
         raise UsageError(f"no engine is running on {directory}; nothing would take the command up")
@@ -105,6 +106,11 @@ def _ask(config: Config, family: str, kind: str, argument: dict[str, Any], as_js
         raise UsageError(
             f"the engine has not taken command {number} up within {ANSWER_S:g} s; see `arbtui tickets`"
         )
+    return number, result
+
+
+def _ask(config: Config, family: str, kind: str, argument: dict[str, Any], as_json: bool) -> int:
+    number, result = ask_engine(config, family, kind, argument)
     if as_json:
         emit({"command": number, "kind": kind, "ticket": argument.get("ticket"), "result": result})
     else:

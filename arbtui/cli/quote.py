@@ -8,9 +8,9 @@ import click
 from arbtui.bootstrap import open_desk
 from arbtui.cli.common import config_option, emit, json_option, table, text, token_json
 from arbtui.config import load_config
+from arbtui.discovering import known
 from arbtui.domain import LoanQuote, Token
 from arbtui.errors import UsageError
-from arbtui.market.state import find_token
 from arbtui.units import UINT256_MAX, format_amount, parse_amount
 
 
@@ -33,8 +33,8 @@ async def _quote(
     token: str, amount: str, config_file: str | None
 ) -> tuple[dict[str, Any], Token, tuple[LoanQuote, ...]]:
     config = load_config(config_file)
-    # The configured tokens alone, and before a node is asked: a symbol must name one of them.
-    wanted = find_token(config.token_map(), token)
+    # Before a node is asked. A discovered token that borrows a configured one's symbol is called otherwise.
+    wanted = config.token(token, known(config).tokens)
     units = parse_amount(amount, wanted.decimals)
     if not 0 < units <= UINT256_MAX:
         raise UsageError(f"amount: {amount[:40]} {wanted.symbol} is not an amount that can be lent")
@@ -58,12 +58,15 @@ def quote_json(quote: LoanQuote) -> dict[str, Any]:
         "usable": quote.usable,
         "reason": quote.reason,
         "detail": quote.detail,
+        "source": quote.source,
         "available": text(quote.available),
         "fee": text(quote.fee),
         "gas_overhead": quote.gas_overhead,
         "gas_overhead_source": quote.gas_overhead_source,
         "gas_cost": text(quote.gas_cost),
         "total_cost": text(quote.total_cost),
+        "settled": quote.settled,
+        "executed": quote.executed,
     }
 
 

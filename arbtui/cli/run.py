@@ -20,6 +20,7 @@ from arbtui.cli.report import show_report
 from arbtui.cli.running import report_of, run_headless
 from arbtui.config import Config, find_config, load_config
 from arbtui.devnet.anvil import end_with_parent
+from arbtui.discovering import known
 from arbtui.domain import Stage
 from arbtui.errors import RefusedError, StoreError
 from arbtui.store import engine_pid, utc_now
@@ -179,7 +180,7 @@ def open_desk_on(config: Config, stage: Stage, *, owns_engine: bool, read_only: 
             block_time_s=config.chain.block_time_s,
             owns_engine=owns_engine,
             read_only=read_only,
-            tokens=config.token_map(),
+            tokens={**known(config).tokens, **config.token_map()},
             ascii="UTF-8" not in os.environ.get("LC_ALL", os.environ.get("LANG", "C.UTF-8")).upper(),
         )
     )

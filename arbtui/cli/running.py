@@ -13,6 +13,7 @@ import click
 from arbtui.approval import ApproveMode
 from arbtui.bootstrap import open_engine
 from arbtui.config import Config
+from arbtui.discovering import known
 from arbtui.domain import NATIVE, Stage, Token
 from arbtui.engine import Tally
 from arbtui.monitor.report import build_report
@@ -50,7 +51,7 @@ async def run_headless(
         async with open_engine(config, stage, approve, _say, seed) as engine:
             _say(
                 f"{config.chain.name}: stage {stage}, approve {approve}, "
-                f"{len(config.pools)} pools, store {config.store.directory}"
+                f"{len(config.pools) + len(known(config).pools)} pools, store {config.store.directory}"
             )
             await engine.run(seconds, stop, enough)
             return engine.tally

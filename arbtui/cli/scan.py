@@ -8,9 +8,9 @@ import click
 
 from arbtui.bootstrap import open_desk
 from arbtui.cli.common import config_option, emit, json_option, table
-from arbtui.cli.scan_snapshot import scan_json, snapshot_scan
+from arbtui.cli.scan_snapshot import named_token, scan_json, snapshot_scan
 from arbtui.config import load_config
-from arbtui.search import find_opportunities
+from arbtui.search import MAX_HOPS, find_opportunities
 from arbtui.units import format_amount
 
 
@@ -19,7 +19,13 @@ from arbtui.units import format_amount
     "--snapshot", type=click.Path(), help="A market snapshot (.jsonl, .jsonl.gz); no node is needed."
 )
 @click.option("--base", "bases", multiple=True, metavar="TOKEN", help="Start and end token; may be repeated.")
-@click.option("--max-hops", type=click.IntRange(2, 3), default=2, show_default=True)
+@click.option(
+    "--max-hops",
+    type=click.IntRange(2, MAX_HOPS),
+    default=2,
+    show_default=True,
+    help="4 hops: over the most liquid pools.",
+)
 @click.option("--top", type=click.IntRange(1), help="The best so many of each base token.")
 @click.option("--strict", is_flag=True, help="Refuse a snapshot with a line that cannot be used.")
 @config_option
@@ -53,7 +59,8 @@ async def _node_scan(
     async with open_desk(config) as desk:
         state = await desk.market()
     loaded = time.perf_counter()
-    chosen = [state.find_token(text).address for text in bases] or config.bases()
+    named = [named_token(state, text, config.chain.chain_id) for text in bases]
+    chosen = [token.address for token in named] or list(config.bases())
     result = find_opportunities(state, chosen, max_hops, top)
     elapsed = {"load": loaded - began, **result.elapsed, "total": time.perf_counter() - began}
     return scan_json(state, result, elapsed)

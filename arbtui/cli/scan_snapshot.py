@@ -7,18 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from arbtui.chain.presets import preset_of_chain
 from arbtui.domain import Opportunity, Token
 from arbtui.errors import UsageError
 from arbtui.market import MarketState, Snapshot, load_snapshot
 from arbtui.search import SearchResult, find_opportunities
 from arbtui.units import Address
 
-_WRAPPED_NATIVE = {
-    1: Address("0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2"),
-    10: Address("0x4200000000000000000000000000000000000006"),
-    8453: Address("0x4200000000000000000000000000000000000006"),
-    42161: Address("0x82aF49447D8a07e3bd95BD0d56f35241523fBab1"),
-}
 _WRAPPED_SYMBOL = "WETH"
 
 
@@ -34,7 +29,7 @@ def snapshot_scan(
     snapshot = load_snapshot(path, strict)
     loaded = time.perf_counter()
     state = snapshot.state
-    tokens = [state.find_token(text) for text in bases] or default_bases(snapshot)
+    tokens = [named_token(state, text, snapshot.chain_id) for text in bases] or default_bases(snapshot)
     result = find_opportunities(state, [token.address for token in tokens], max_hops, top)
     ended = time.perf_counter()
     elapsed = {"load": loaded - began, **result.elapsed, "total": ended - began}
@@ -45,6 +40,21 @@ def snapshot_scan(
             "problems": [{"line": p.line, "reason": p.reason} for p in snapshot.problems],
         },
     }
+
+
+def named_token(state: MarketState, text: str, chain_id: int | None) -> Token:
+    """The token that `text` names; of several with one symbol the one that the chain's preset means by it.
+
+    Raises UsageError as `MarketState.find_token` does.
+    """
+    try:
+        return state.find_token(text)
+    except UsageError:
+        known = preset_of_chain(chain_id)
+        meant = known.meant_by(text) if known else None
+        if meant is None or not state.pools_of(meant):
+            raise
+        return state.token(meant)
 
 
 def scan_json(state: MarketState, result: SearchResult, elapsed: Mapping[str, float]) -> dict[str, Any]:
@@ -63,9 +73,9 @@ def scan_json(state: MarketState, result: SearchResult, elapsed: Mapping[str, fl
 def default_bases(snapshot: Snapshot) -> list[Token]:
     """The chain's wrapped native coin where it is traded, else the token that most pools hold; none without pools."""
     state = snapshot.state
-    known = _WRAPPED_NATIVE.get(snapshot.chain_id or 0)
-    if known is not None and state.pools_of(known):
-        return [state.token(known)]
+    known = preset_of_chain(snapshot.chain_id)
+    if known is not None and state.pools_of(native := known.symbols[known.wrapped_native]):
+        return [state.token(native)]
     try:
         wrapped = state.find_token(_WRAPPED_SYMBOL)
     except UsageError:

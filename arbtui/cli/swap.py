@@ -50,7 +50,7 @@ def swap(
     if snapshot.problems:
         first = snapshot.problems[0]
         click.echo(
-            f"{len(snapshot.problems)} lines of the snapshot skipped; line {first.line}: {first.reason}",
+            f"{snapshot.counts.skipped} lines of the snapshot skipped; line {first.line}: {first.reason}",
             err=True,
         )
     if streaming:

@@ -35,6 +35,16 @@ class BookPool:
 
 
 @dataclass(frozen=True, slots=True)
+class BookFactory:
+    """`fee_ppm` is 0 for Uniswap V3, whose pools carry their own."""
+
+    address: Address
+    dex: str
+    kind: str
+    fee_ppm: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class AddressBook:
     """Everything that stands on the chain. The last fields belong to one run and are empty in the cache."""
 
@@ -55,6 +65,7 @@ class AddressBook:
     pid: int = 0
     config: str = ""
     chain_id: int = field(default=CHAIN_ID)
+    factories: tuple[BookFactory, ...] = ()
 
     def token(self, symbol: str) -> BookToken:
         """The token of that symbol; raises KeyError."""
@@ -91,6 +102,10 @@ class AddressBook:
             "accounts": [{"address": address} for address in self.accounts],
             "tokens": {t.symbol: {"address": t.address, "decimals": t.decimals} for t in self.tokens},
             "pools": [_pool_json(pool) for pool in self.pools],
+            "factories": [
+                {"address": f.address, "dex": f.dex, "kind": f.kind, "fee_ppm": f.fee_ppm}
+                for f in self.factories
+            ],
             "lenders": {name: {"address": address} for name, address in self.lenders.items()},
             "executor": {"address": self.executor},
             "wallet": self.wallet,
@@ -138,6 +153,10 @@ class AddressBook:
                 pid=int(raw["pid"]),
                 config=str(raw["config"]),
                 chain_id=int(raw["chain_id"]),
+                factories=tuple(
+                    BookFactory(Address(str(f["address"])), str(f["dex"]), str(f["kind"]), int(f["fee_ppm"]))
+                    for f in raw["factories"]
+                ),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DevnetError(
@@ -153,6 +172,7 @@ class AddressBook:
             'name = "local"',
             f"chain_id = {self.chain_id}",
             f"rpc_url = {_text(self.rpc_url)}",
+            f"push_url = {_text(self.ws_url)}",
             'native_symbol = "ETH"',
             f"wrapped_native = {_text(self.token('WETH').address)}",
             f"multicall = {_text(self.multicall)}",
@@ -191,10 +211,22 @@ class AddressBook:
             ]
             if pool.tick_spacing:
                 lines.append(f"tick_spacing = {pool.tick_spacing}")
+        for factory in self.factories:
+            lines += [
+                "",
+                "[[discovery.factories]]  # finds pools made later; those above are known already",
+                f"dex = {_text(factory.dex)}",
+                f"kind = {_text(factory.kind)}",
+                f"address = {_text(factory.address)}",
+            ]
+            if factory.fee_ppm:
+                lines.append(f"fee_ppm = {factory.fee_ppm}")
         for name, address in self.lenders.items():
             lines += ["", f"[lenders.{name}]", f"address = {_text(address)}"]
             if name == "maker":
                 lines.append("stand_in = true")
+        # At a hundredth of a percent and up it would leave Aave v2 nothing to win.
+        lines += ["", "[lenders.uniswap_v3]", "enabled = false"]
         return "\n".join(lines) + "\n"
 
 

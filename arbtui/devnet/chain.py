@@ -172,7 +172,7 @@ async def _deploy_fresh(
 ) -> tuple[Anvil, AddressBook]:
     anvil = await start_anvil(binary, port)
     try:
-        async with JsonRpc(anvil.rpc_url, timeout=60.0) as rpc:
+        async with JsonRpc(anvil.rpc_url, timeout=60.0, max_bytes=64 * 2**20) as rpc:
             book = await deploy(rpc, artifacts, seed, lambda what: notice(f"deploying {what}"))
             if key:
                 head = await Node(rpc).block()

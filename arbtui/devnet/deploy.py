@@ -11,7 +11,7 @@ from arbtui.chain import MULTICALL3
 from arbtui.chain.rpc import JsonRpc, data, quantity
 from arbtui.devnet import plan
 from arbtui.devnet.artifacts import Artifacts
-from arbtui.devnet.book import AddressBook, BookPool, BookToken
+from arbtui.devnet.book import AddressBook, BookFactory, BookPool, BookToken
 from arbtui.devnet.plan import Listing, PoolPlan
 from arbtui.errors import DevnetError, NodeError
 from arbtui.text import safe_text
@@ -156,6 +156,7 @@ async def deploy(
         traders=tuple(accounts[i] for i in plan.TRADERS),
         seed=seed,
         transactions=deployer.transactions,
+        factories=tuple(build.factories),
     )
 
 
@@ -167,6 +168,7 @@ class _Build:
         self.plans = plan.pools(seed)
         self.at: dict[str, Address] = {}
         self.pools: list[BookPool] = []
+        self.factories: list[BookFactory] = []
         self.trader = ZERO_ADDRESS
         self.owner = deployer.accounts[plan.OWNER]
 
@@ -193,6 +195,11 @@ class _Build:
         }
         v3 = factories["uniswap", "uniswap_v3"]
         await self.d.send(v3, "enableFeeAmount(uint24,int24)", 100, plan.TICK_SPACINGS[100])
+        fees = {(pool.dex, pool.kind): pool.fee_ppm for pool in self.plans if pool.kind == "uniswap_v2"}
+        self.factories = [
+            BookFactory(address, dex, kind, fees.get((dex, kind), 0))
+            for (dex, kind), address in factories.items()
+        ]
         for pool in self.plans:
             factory = factories[pool.dex, pool.kind]
             if pool.kind == "uniswap_v2":

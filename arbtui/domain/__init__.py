@@ -12,7 +12,7 @@ from arbtui.domain.execution import (
     may_move,
 )
 from arbtui.domain.gas import FeeLadder, FeeStep
-from arbtui.domain.loans import LENDER_CODES, LenderId, LoanQuote
+from arbtui.domain.loans import LENDER_CODES, POOL_LENDERS, LenderId, LoanQuote
 from arbtui.domain.market import ForeignTrade, Hop, HopAmount, Opportunity, Path, PoolKind, Token
 from arbtui.domain.missed import ClosedBy, Closing
 from arbtui.domain.receipts import Log, Receipt, Simulated
@@ -24,6 +24,7 @@ __all__ = [
     "FINAL_STATUSES",
     "LENDER_CODES",
     "NATIVE",
+    "POOL_LENDERS",
     "Attempt",
     "AttemptKind",
     "BlockRef",

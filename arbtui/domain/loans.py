@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from arbtui.domain.market import Token
+from arbtui.units import Address
 
 
 class LenderId(StrEnum):
@@ -12,6 +13,12 @@ class LenderId(StrEnum):
     BALANCER_V2 = "balancer_v2"
     MAKER = "maker"
     OWN = "own"
+    MORPHO = "morpho"
+    UNISWAP_V3 = "uniswap_v3"
+    UNISWAP_V2 = "uniswap_v2"
+    SPARK = "spark"
+    PRIME = "prime"
+    ERC3156 = "erc3156"
 
 
 #: The executor contract's `Plan.lender`.
@@ -24,13 +31,18 @@ LENDER_CODES: dict[LenderId, int] = {
 }
 
 
+#: Lenders whose contract is one of many pools: the calldata must say which.
+POOL_LENDERS = frozenset({LenderId.UNISWAP_V3, LenderId.UNISWAP_V2})
+
+
 @dataclass(frozen=True, slots=True)
 class LoanQuote:
     """One lender's answer for one token and amount at one block.
 
     `available` is a figure whenever the contract answered. `fee`, `gas_cost` and `total_cost` are base units of
     `token`, rounded against us, and None where they cannot be computed. `reason` is a code from
-    `arbtui.lenders.base.Reason` where not usable; `detail` a sentence that says what was read.
+    `arbtui.lenders.base.Reason` where not usable; `detail` a sentence that says what was read. `source` is the contract
+    that would lend. Of `executed` own executions through this lender that were mined, `settled` did not revert.
     """
 
     lender: LenderId
@@ -48,3 +60,6 @@ class LoanQuote:
     gas_overhead_source: str
     gas_cost: int | None
     total_cost: int | None
+    source: Address | None = None
+    settled: int = 0
+    executed: int = 0

@@ -7,12 +7,20 @@ from arbtui.units import Address, Wei
 
 @dataclass(frozen=True, slots=True)
 class Log:
+    """One event. Topics and hashes are lower-case 0x text; of a simulated one the block's and transaction's are empty.
+
+    `removed` is false in everything that `chain` reads: a log that says otherwise is refused there.
+    """
+
     address: Address
     topics: tuple[str, ...]
     data: bytes
     block_number: int
     tx_hash: str
     log_index: int
+    block_hash: str = ""
+    tx_index: int = 0
+    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from arbtui.engine.clock import SystemClock
 from arbtui.engine.deciding import Decider
+from arbtui.engine.direct import Submitted
 from arbtui.engine.engine import Engine, Tally
-from arbtui.engine.policy import SearchPolicy, TicketPolicy, WalletPolicy
+from arbtui.engine.policy import SearchPolicy, TicketPolicy, WalletPolicy, WatchPolicy
 from arbtui.engine.sending import Sending, SettlementTerms
+from arbtui.engine.watching import Watching
 
 __all__ = [
     "Decider",
@@ -12,8 +14,11 @@ __all__ = [
     "SearchPolicy",
     "Sending",
     "SettlementTerms",
+    "Submitted",
     "SystemClock",
     "Tally",
     "TicketPolicy",
     "WalletPolicy",
+    "WatchPolicy",
+    "Watching",
 ]

@@ -10,6 +10,7 @@ from arbtui.abi import decode_uint
 from arbtui.approval import digest_of
 from arbtui.chain import Node
 from arbtui.domain import (
+    POOL_LENDERS,
     BlockRef,
     CheckResult,
     ConversionRate,
@@ -23,17 +24,26 @@ from arbtui.domain import (
     Token,
 )
 from arbtui.engine.policy import TicketPolicy, WalletPolicy
+from arbtui.errors import NodesDisagree, UnknownBlock
 from arbtui.execution import encode_execute, explain_revert
 from arbtui.execution.reverts import observed_profit
-from arbtui.gas import GasPolicy, build_ladder, suggested_tip
-from arbtui.lenders import FlashLoanManager, GasView, cheapest
+from arbtui.gas import (
+    DYNAMIC,
+    TX_GAS_CAP,
+    Choice,
+    FeeSample,
+    GasPolicy,
+    Situation,
+    build_ladder,
+    ceiling_of,
+    choose_strategy,
+    suggested_tip,
+)
+from arbtui.lenders import FlashLoanManager, GasView, Track, cheapest
 from arbtui.market.state import MarketState
 from arbtui.units import BPS, PPM, Address, Wei, div_up, mul_div_up
 from arbtui.validation import FREE_LOAN, Candidate, LoanCost, OpportunityValidator, Ranked
 from arbtui.validation.checks import check_freshness, check_gas_cost, check_simulation
-
-#: EIP-7825: no transaction may ask for more.
-TX_GAS_CAP = 16_777_216
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,8 @@ class Fees:
 
     next_base: Wei
     tip: Wei
+    #: Recent blocks, oldest first: what a step's chances are read from.
+    samples: tuple[FeeSample, ...] = ()
 
     @property
     def price(self) -> Wei:
@@ -83,10 +95,9 @@ class Simulation:
 
 
 async def read_fees(node: Node, policy: GasPolicy) -> Fees:
-    next_base, tips = await node.fee_history()
-    return Fees(
-        next_base, suggested_tip(tips, policy.min_priority_fee_per_gas, policy.max_priority_fee_per_gas)
-    )
+    next_base, tips, samples = await node.fee_history()
+    tip = suggested_tip(tips, policy.min_priority_fee_per_gas, policy.max_priority_fee_per_gas)
+    return Fees(next_base, tip, tuple(samples))
 
 
 class Decider:
@@ -118,24 +129,48 @@ class Decider:
         self._wall_clock = wall_clock
         #: Gas a lender costs over own capital, from own receipts.
         self.measured_overheads: dict[LenderId, int] = {}
+        #: How executions through each lender went, this run's and earlier ones'.
+        self.tracks: dict[LenderId, Track] = {}
         self._loan_costs: dict[Address, LoanCost] = {}
+
+    @property
+    def flash_loans(self) -> FlashLoanManager:
+        return self._manager
 
     def loan_cost(self, token: Address) -> LoanCost:
         """What the cheapest loan of `token` cost when it was last quoted; nothing before that."""
         return self._loan_costs.get(token, FREE_LOAN)
 
-    def pays_at_all(self, opportunity: Opportunity, state: MarketState, fees: Fees) -> Dropped | None:
+    def pays_at_all(self, one: Ranked, state: MarketState, fees: Fees) -> Dropped | None:
         """The cheapest "no": gas alone, with a loan that costs nothing, already takes the profit."""
-        candidate = self._candidate(opportunity, state, fees, (), None)
+        candidate = Candidate(
+            opportunity=one.opportunity,
+            state=state,
+            wrapped_native=self._wrapped_native,
+            rate=one.rate,
+            quotes=(),
+            chosen=None,
+            gas_price=fees.price,
+            now=self._wall_clock(),
+        )
         check = check_gas_cost(candidate, self._validator.policy)
-        return None if check.passed else self._dropped(candidate, (check,), check.check, fees)
+        if check.passed:
+            return None
+        return replace(self._dropped(candidate, (check,), check.check, fees), ranked=one)
 
     async def decide(
-        self, opportunity: Opportunity, state: MarketState, fees: Fees, ticket_id: str, last_block: int
+        self,
+        opportunity: Opportunity,
+        state: MarketState,
+        fees: Fees,
+        ticket_id: str,
+        last_block: int,
+        through: LenderId | None = None,
     ) -> Ticket | Dropped:
         """Quote all lenders, check, simulate the very calldata that would be sent.
 
-        `state` and the simulation stand on the same block.
+        `state` and the simulation stand on the same block. `through` names the one lender to use, without a fallback
+        leg; else it is the cheapest.
         """
         token, block = opportunity.token, state.block
         rate = state.conversion(token, self._wrapped_native)
@@ -143,10 +178,10 @@ class Decider:
             opportunity.amount_in,
             token,
             block,
-            GasView(fees.price, rate, self.measured_overheads),
+            GasView(fees.price, rate, self.measured_overheads, self.tracks),
             opportunity.path.pools,
         )
-        chosen = cheapest(quotes)
+        chosen = cheapest([quote for quote in quotes if through in (None, quote.lender)])
         if chosen is not None and chosen.fee is not None:
             fee_ppm = div_up(chosen.fee * PPM, chosen.amount) if chosen.amount else 0
             self._loan_costs[token.address] = LoanCost(fee_ppm, chosen.gas_overhead)
@@ -155,7 +190,9 @@ class Decider:
         if verdict.failed or chosen is None or rate is None:
             failed = verdict.failed.check if verdict.failed else "loan"
             return self._dropped(candidate, verdict.checks, failed, fees)
-        return await self._simulated(candidate, chosen, rate, fees, ticket_id, last_block)
+        return await self._simulated(
+            candidate, chosen, rate, fees, ticket_id, last_block, alone=through is not None
+        )
 
     def _dropped(
         self, candidate: Candidate, checks: tuple[CheckResult, ...], check: str, fees: Fees
@@ -178,6 +215,8 @@ class Decider:
         fees: Fees,
         ticket_id: str,
         last_block: int,
+        *,
+        alone: bool,
     ) -> Ticket | Dropped:
         leg = await self._leg(candidate, chosen, rate, fees, ticket_id, last_block)
         candidate = _with(candidate, leg)
@@ -193,7 +232,9 @@ class Decider:
             return self._dropped(candidate, checks, failed, fees)
         gas_limit = self._gas_limit(leg.simulation.gas)
         ladder = self._ladder(gas_limit, fees, leg.ladder.steps[-1].max_fee_per_gas)
-        fallback = await self._fallback(candidate, chosen, rate, fees, ticket_id, last_block, ladder)
+        fallback = None
+        if not alone:
+            fallback = await self._fallback(candidate, chosen, rate, fees, ticket_id, last_block, ladder)
         digest = digest_of(
             chain_id=self._chain_id,
             wallet=self._wallet.address,
@@ -243,7 +284,10 @@ class Decider:
         gas = candidate.gas
         for _ in range(2):
             floor, ladder = self._floor_and_ladder(candidate, gas, rate, fees)
-            calldata = encode_execute(ticket_id, quote.lender, candidate.opportunity, floor, last_block)
+            source = quote.source if quote.lender in POOL_LENDERS else None
+            calldata = encode_execute(
+                ticket_id, quote.lender, candidate.opportunity, floor, last_block, source
+            )
             simulation = await self._simulate(calldata, self._gas_limit(2 * gas), candidate.state.block)
             if not simulation.success or simulation.gas <= gas:
                 break
@@ -296,7 +340,7 @@ class Decider:
             ticket.opportunity.amount_in,
             ticket.opportunity.token,
             state.block,
-            GasView(fees.price, ticket.rate, self.measured_overheads),
+            GasView(fees.price, ticket.rate, self.measured_overheads, self.tracks),
             ticket.opportunity.path.pools,
         )
         fresh, checks = await self._recheck(replace(ticket, quotes=quotes), state, fees)
@@ -325,7 +369,7 @@ class Decider:
         self, ticket: Ticket, state: MarketState, fees: Fees
     ) -> tuple[Ticket | None, tuple[CheckResult, ...]]:
         opportunity, quotes = ticket.opportunity, ticket.quotes
-        simulation = await self._simulate(ticket.calldata, ticket.gas_limit, state.block)
+        simulation, agreement = await self._agreed(ticket.calldata, ticket.gas_limit, state.block)
         mine = next((quote for quote in quotes if quote.lender == ticket.lender), None)
         candidate = replace(
             self._candidate(opportunity, state, fees, quotes, mine),
@@ -348,6 +392,7 @@ class Decider:
             check_simulation(candidate, policy),
             check_gas_cost(candidate, policy),
             check_freshness(candidate, policy),
+            agreement,
             CheckResult.at_least(
                 "lender", int(mine is not None and mine.usable), 1, "usable", mine.detail if mine else "gone"
             ),
@@ -403,41 +448,79 @@ class Decider:
         self, candidate: Candidate, gas: int, rate: ConversionRate, fees: Fees
     ) -> tuple[int, FeeLadder]:
         """The least profit worth an inclusion, and the fee steps at which it still is."""
-        ladder = self._ladder(self._gas_limit(gas), fees, self._gas.max_fee_per_gas)
+        profit = rate.to_wei_down(max(0, candidate.opportunity.gross_profit - candidate.loan_fee))
+        choice = self._choose(profit, gas, fees)
+        ladder = self._ladder(self._gas_limit(gas), fees, self._gas.max_fee_per_gas, choice)
         first = ladder.steps[0].max_fee_per_gas if ladder.steps else fees.price
         break_even = rate.from_wei_up(gas * first + self._validator.policy.min_net_profit_wei)
         hoped = candidate.opportunity.gross_profit - candidate.loan_fee
         floor = max(1, break_even, mul_div_up(hoped, self._tickets.floor_share_bps, BPS))
         # At the floor, no step may cost more than it brings.
-        return floor, self._ladder(self._gas_limit(gas), fees, rate.to_wei_down(floor) // gas)
+        return floor, self._ladder(self._gas_limit(gas), fees, rate.to_wei_down(floor) // gas, choice)
 
-    def _ladder(self, gas_limit: int, fees: Fees, ceiling: int) -> FeeLadder:
+    def _choose(self, profit_wei: int, gas: int, fees: Fees) -> Choice:
+        """The strategy for a ticket that lives `tickets.auto_ttl_blocks`."""
+        base_fees = (*(sample.base_fee for sample in fees.samples), fees.next_base)
+        situation = Situation(
+            profit_wei=profit_wei,
+            gas_cost_wei=gas * fees.price,
+            blocks_left=self._tickets.auto_ttl_blocks,
+            block_time_s=self._block_time_s,
+            base_fees=base_fees,
+        )
+        return choose_strategy(self._gas, situation)
+
+    def _ladder(self, gas_limit: int, fees: Fees, ceiling: int, choice: Choice | None = None) -> FeeLadder:
+        dynamic = choice is not None and self._gas.strategy == DYNAMIC
         return build_ladder(
             self._gas.strategy,
-            self._gas.chosen,
+            self._gas.chosen if choice is None else choice.strategy,
             gas_limit,
             fees.next_base,
             fees.tip,
-            min(ceiling, self._gas.max_fee_per_gas),
+            ceiling_of(gas_limit, ceiling, self._gas.max_fee_per_gas, self._gas.max_cost_wei),
             self._block_time_s,
+            history=fees.samples,
+            why=choice.reason if dynamic and choice is not None else "",
         )
 
     def _gas_limit(self, gas: int) -> int:
         buffered = (Decimal(gas) * self._gas.gas_limit_buffer).to_integral_value(rounding=ROUND_CEILING)
         return min(int(buffered), TX_GAS_CAP)
 
-    async def _simulate(self, calldata: bytes, gas_limit: int, block: BlockRef) -> Simulation:
-        outcome = await self._node.simulate(
-            {
-                "from": self._wallet.address,
-                "to": self._wallet.executor,
-                "data": "0x" + calldata.hex(),
-                "gas": hex(gas_limit),
-            },
-            block,
-            round(self._block_time_s),
+    async def _agreed(
+        self, calldata: bytes, gas_limit: int, block: BlockRef
+    ) -> tuple[Simulation, CheckResult]:
+        """The simulation as two nodes say it on the same block, where there are two; and whether they do."""
+        transaction = self._transaction(calldata, gas_limit)
+
+        async def run(node: Node) -> Simulated:
+            outcome = await node.simulate(transaction, block, round(self._block_time_s))
+            # A simulation is asked for by number: what stands there must be the block that is meant.
+            if (await node.block(block.number)).hash != block.hash:
+                raise UnknownBlock(f"{node.where}: block {block.number} is not {block.hash} any more")
+            return outcome
+
+        try:
+            agreed = await self._node.agreed(run, "the simulation of a ticket")
+        except NodesDisagree as error:
+            check = CheckResult.at_most("agreement", 1, 0, "nodes that say otherwise", str(error))
+            return Simulation(False, None, 0, str(error)), check
+        return interpret(agreed.value), CheckResult.at_most(
+            "agreement", 0, 0, "nodes that say otherwise", str(agreed)
         )
-        return interpret(outcome)
+
+    async def _simulate(self, calldata: bytes, gas_limit: int, block: BlockRef) -> Simulation:
+        transaction = self._transaction(calldata, gas_limit)
+        return interpret(await self._node.simulate(transaction, block, round(self._block_time_s)))
+
+    def _transaction(self, calldata: bytes, gas_limit: int) -> dict[str, str]:
+        return {
+            "from": self._wallet.address,
+            "to": self._wallet.executor,
+            "data": "0x" + calldata.hex(),
+            "gas": hex(gas_limit),
+        }
 
 
 def _with(candidate: Candidate, leg: Leg) -> Candidate:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import statistics
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from arbtui.approval import ApproveMode, new_ticket_id
-from arbtui.chain import ChainPolicy, Node, read_pools
+from arbtui.chain import ChainPolicy, Node
 from arbtui.domain import (
     BlockRef,
     CheckResult,
@@ -24,35 +24,39 @@ from arbtui.domain import (
     DecisionKind,
     ExecutionStatus,
     LenderId,
+    LoanQuote,
     Stage,
     Ticket,
     Token,
 )
+from arbtui.domain import Path as Cycle
 from arbtui.engine.clock import SystemClock
 from arbtui.engine.deciding import Decider, Dropped, Fees, read_fees
+from arbtui.engine.direct import Submitted, priced
 from arbtui.engine.moves import Moves, OpenPaths
 from arbtui.engine.policy import SearchPolicy, TicketPolicy
 from arbtui.engine.reconciling import Reconciler
 from arbtui.engine.sending import Sending, SettlementTerms, Write
-from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable
+from arbtui.engine.watching import Moved, Watching
+from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable, RefusedError, SnapshotError
 from arbtui.execution import Journal, OpenExecution
 from arbtui.gas import GasPolicy
-from arbtui.lenders import why_lost
-from arbtui.market.pool import Pool
+from arbtui.lenders import FlashLoanManager, why_lost
+from arbtui.market import write_snapshot_file
 from arbtui.market.state import MarketState
-from arbtui.search import Finder, SearchResult
+from arbtui.monitor import LenderRecord
+from arbtui.search import Finder, SearchResult, size
 from arbtui.store import Store
 from arbtui.text import safe_text
 from arbtui.units import Address, Wei, format_amount
 from arbtui.validation import Ranked, rank
-from arbtui.validation.checks import route_gas
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 #: How long a dead node is waited for before the run ends with its error, and what a stop waits for a flight.
 NODE_PATIENCE_S = 30.0
 DRAIN_S = 10.0
-_MEASURED_AFTER = 3
 #: Endings a block whose transaction is looked up; of the others pool and hash are told.
 _ATTRIBUTED = 16
 
@@ -89,10 +93,10 @@ class Engine:
         tickets: TicketPolicy,
         gas: GasPolicy,
         tokens: Mapping[Address, Token],
-        pools: Mapping[Address, Pool],
         bases: tuple[Address, ...],
         wrapped_native: Token,
         wallet: Address,
+        watching: Watching,
         finder: Finder,
         decider: Decider,
         sending: Sending,
@@ -102,6 +106,7 @@ class Engine:
         clock: SystemClock,
         terms_of: Callable[[str], SettlementTerms | None],
         say: Callable[[str], None],
+        lenders: LenderRecord | None = None,
     ) -> None:
         self._node = node
         self._chain = chain
@@ -111,10 +116,11 @@ class Engine:
         self._tickets = tickets
         self._gas = gas
         self._tokens = tokens
-        self._pools = dict(pools)
+        self._silent: frozenset[Address] = frozenset()
         self._bases = bases
         self._wrapped_native = wrapped_native
         self._wallet = wallet
+        self._watching = watching
         self._finder = finder
         self._decider = decider
         self._sending = sending
@@ -132,12 +138,21 @@ class Engine:
         self._seen: set[str] = set()
         self._to_resume: deque[OpenExecution] = deque()
         self._our_hashes: set[str] = set()
-        #: Paths traded on paper that are still open, with the pools such a trade would have moved.
-        self._paper_open: dict[str, frozenset[Address]] = {}
+        #: Paths traded on paper that are still open: such a trade would have moved their pools.
+        self._paper_open: dict[str, Cycle] = {}
         self._sent: dict[str, Ticket] = {}
-        self._overheads: defaultdict[LenderId, list[int]] = defaultdict(list)
+        #: Receipts of earlier runs, and of this one as they come.
+        self._lenders = lenders or LenderRecord()
+        self._tell_decider()
+        self._recovered = False
+        #: One block's work, a command, or a submission: never two at a time.
+        self._turn = asyncio.Lock()
         self._sequence = 0
+        #: The block worked on last; the market may be ahead of it by what an approval had to know.
         self._head: BlockRef | None = None
+        self._arrived = 0.0
+        #: Of the newest blocks, milliseconds from the look that found it to the commit of what was decided.
+        self.latencies_ms: deque[float] = deque(maxlen=10_000)
         self.tally = Tally()
 
     # ---- the loop
@@ -152,7 +167,8 @@ class Engine:
 
         Raises UnavailableError where the node stays away for longer than NODE_PATIENCE_S.
         """
-        await self._recover()
+        async with self._turn:
+            await self._begin()
         end = None if seconds is None else self._clock.monotonic() + seconds
         while not stop.is_set() and not enough(self.tally):
             block = await self._next_head(stop, end)
@@ -160,6 +176,12 @@ class Engine:
                 break
             await self._on_block(block, deciding=True)
         await self._drain()
+
+    async def _begin(self) -> None:
+        if not self._recovered:
+            self._recovered = True
+            await self._recover()
+            await self._flush(self._took(await self._patiently(self._watching.begin)))
 
     async def _recover(self) -> None:
         """Bring the store up to what the journal knows, settle what landed unseen, queue what is still open.
@@ -189,7 +211,7 @@ class Engine:
         if not left:
             return
         block = await self._patiently_latest()
-        writes: list[Write] = [lambda b: b.block(block, len(self._pools), 0, 0.0)]
+        writes: list[Write] = [lambda b: b.block(block, 0, 0, 0.0)]
         for ticket_id, seen, approved in left:
             kind = DecisionKind.EXPIRED_SEEN if seen or approved else DecisionKind.EXPIRED_UNSEEN
             reason = "the engine stopped before it was signed" if approved else "the engine stopped"
@@ -213,25 +235,63 @@ class Engine:
             await self._on_block(block, deciding=False)
 
     async def _next_head(self, stop: asyncio.Event, end: float | None) -> BlockRef | None:
-        """The next block that is not the one seen last; None when stopped or out of time."""
+        """The market's head once it is not the one worked on last; None when stopped or out of time."""
         while not stop.is_set() and (end is None or self._clock.monotonic() < end):
-            block = await self._patiently_latest()
-            if self._head is None or block.hash != self._head.hash:
-                return block
-            await self._take_commands()
-            await asyncio.sleep(self._chain.poll_interval_s)
+            head = self._watching.head
+            if self._head is None or head.hash != self._head.hash:
+                return head
+            async with self._turn:
+                await self._take_commands()
+            async with self._turn:
+                moved = await self._patiently(lambda: self._watching.step(self._chain.poll_interval_s))
+                if moved is not None:
+                    await self._flush(self._took(moved))
         return None
 
+    def _took(self, moved: Moved) -> list[Write]:
+        """What a step of the market means beside the market; the rows that tell of it."""
+        self._arrived = moved.at
+        writes: list[Write] = []
+        if moved.removed:
+            self._moves.undo(moved.removed[-1].number)
+            detail = (
+                f"{len(moved.removed)} blocks from {moved.removed[-1].number} on were undone; "
+                f"the head is {moved.head.number}"
+            )
+            writes.append(_incident("reorg", detail))
+        if moved.reset:
+            self._moves.undo(0)
+            writes.append(
+                _incident("market", f"all pools were read anew at {moved.head.number}: {moved.reset}")
+            )
+        for item in moved.added:
+            self._moves.take(item.block, item.logs, self._our_hashes)
+        for fault in moved.faults:
+            self._say(fault)
+            writes.append(_incident("market", fault))
+        return writes
+
+    async def _newest(self) -> MarketState:
+        """The market at the newest head, also where the loop has not come to it yet: it follows with all its work."""
+        await self._begin()
+        moved = await self._watching.step(0.0)
+        if moved is not None:
+            await self._flush(self._took(moved))
+        return self._watching.state
+
     async def _patiently_latest(self) -> BlockRef:
+        return await self._patiently(self._node.block)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((NodeUnreachable, MalformedAnswer)),
+            retry=retry_if_exception_type((NodeUnreachable, MalformedAnswer, NodeError)),
             stop=stop_after_delay(NODE_PATIENCE_S),
             wait=wait_exponential_jitter(multiplier=0.1, max=3, jitter=0.1),
             before_sleep=lambda state: self._say_once(state.attempt_number),
             reraise=True,
         ):
             with attempt:
-                return await self._node.block()
+                return await ask()
         raise AssertionError("unreachable: the retry either returns or raises")
 
     def _say_once(self, attempt: int) -> None:
@@ -240,7 +300,8 @@ class Engine:
 
     async def _on_block(self, block: BlockRef, *, deciding: bool) -> None:
         try:
-            await self._work(block, deciding=deciding)
+            async with self._turn:
+                await self._work(block, deciding=deciding)
         except (NodeUnreachable, MalformedAnswer, NodeError) as error:
             # The block's work is lost, nothing else: state is read anew at the next head.
             _log.warning("block %d: %s", block.number, error)
@@ -250,16 +311,13 @@ class Engine:
 
     async def _work(self, block: BlockRef, *, deciding: bool) -> None:
         began = time.perf_counter()
-        writes: list[Write] = []
-        if self._head is not None and block.number <= self._head.number:
-            detail = f"head went from {self._head.number} to {block.number}"
-            writes.append(lambda b: b.incident("reorg", detail, block=block.number))
         # Told before anything else is read: the journal has moved on already, and a failing read must not part them.
-        await self._flush(writes + await self._watch(block))
-        writes = []
+        await self._flush(await self._watch(block))
         if not deciding:
             return
-        state, fees, balance = await self._look(block)
+        state = self._watching.state
+        fees, balance = await self._look(block)
+        writes: list[Write] = []
         writes += self._expire_old(block)
         writes += await self._refresh(state, fees)
         to_send = None
@@ -284,6 +342,7 @@ class Engine:
             ]
         )
         self.tally.blocks += 1
+        self.latencies_ms.append((self._clock.monotonic() - self._arrived) * 1000)
         if to_send is None and self._may_send():
             # The tickets just made were simulated on this very block: if it is still the head, nothing moved.
             best = max(self._ready(), key=lambda ticket: ticket.expected_net_wei, default=None)
@@ -298,17 +357,11 @@ class Engine:
         if self._stage is Stage.LIVE and not self._to_resume:
             await self._flush(await self._reconciler.follow(block))
 
-    async def _look(self, block: BlockRef) -> tuple[MarketState, Fees, Wei]:
-        """Everything that is read of a block, at its hash; the fees of the next; the wallet's wei."""
-        pools, fees, logs, balance = await asyncio.gather(
-            read_pools(self._node, self._pools, block, self._chain.multicall),
-            read_fees(self._node, self._gas),
-            self._node.logs(block, list(self._pools)),
-            self._node.balance(self._wallet, block.number),
+    async def _look(self, block: BlockRef) -> tuple[Fees, Wei]:
+        """The fees of the next block, and the wallet's wei."""
+        return await asyncio.gather(
+            read_fees(self._node, self._gas), self._node.balance(self._wallet, block.number)
         )
-        self._pools = pools
-        self._moves.take(block, logs, self._our_hashes)
-        return MarketState(block, self._tokens, pools), fees, balance
 
     async def _watch(self, block: BlockRef) -> list[Write]:
         writes: list[Write] = []
@@ -331,82 +384,117 @@ class Engine:
             if ticket is None:
                 continue
             net = f"{format_amount(settlement.net_wei, 18, 6)} {self._chain.native_symbol}"
-            if settlement.success and settlement.loan_fee is not None:
+            traded = settlement.success and settlement.loan_fee is not None
+            if traded or not settlement.success:
+                kinds = [hop.kind for hop in ticket.opportunity.path.hops]
+                self._lenders.mined(ticket.lender, settlement.gas_used, kinds, success=traded)
+                self._tell_decider()
+            if traded:
                 self.tally.confirmed += 1
                 self.tally.by_lender[ticket.lender] += 1
-                self._measure(ticket, settlement.gas_used)
                 self._say(f"block {settlement.block_number}: mined through {ticket.lender}, net {net}")
             else:
                 self.tally.reverted += 1
                 self._say(f"block {settlement.block_number}: not executed ({ticket.lender}), net {net}")
         self._sending.settled.clear()
 
-    def _measure(self, ticket: Ticket, gas_used: int) -> None:
-        """Own receipts take the place of the prior once there are a few."""
-        seen = self._overheads[ticket.lender]
-        seen.append(max(0, gas_used - route_gas(ticket.opportunity.path)))
-        if len(seen) >= _MEASURED_AFTER:
-            self._decider.measured_overheads[ticket.lender] = int(statistics.median(seen))
+    def _tell_decider(self) -> None:
+        self._decider.measured_overheads = self._lenders.overheads()
+        self._decider.tracks = self._lenders.tracks()
 
     # ---- deciding
 
     async def _decide(self, state: MarketState, fees: Fees) -> tuple[SearchResult, int, list[Write]]:
         """What was found, how many of it get no row, and the rows of the others."""
-        found = self._finder.find(state)
+        found = self._finder.find(state, self._watching.take_changed())
         self.tally.opportunities += len(found.opportunities)
-        still = {opportunity.path.id for opportunity in found.opportunities}
-        self._paper_open = {path: pools for path, pools in self._paper_open.items() if path in still}
-        ranked = rank(found.opportunities, self._rates(state), fees.price, self._decider.loan_cost)
+        self._paper_open = {key: path for key, path in self._paper_open.items() if size(path, state)}
+        rates = self._rates(state)
+        ranked = rank(found.opportunities, rates, fees.price, self._decider.loan_cost)
         mine = {ticket.opportunity.path.id for ticket in self._waiting} | self._paper_open.keys()
-        writes = await self._closings(state.block, ranked[: self._search.record], mine)
+        shown = ranked[: self._search.record]
+        # What only fell behind is no longer among the best, but it is still open.
+        seen = {one.opportunity.path.id for one in shown}
+        behind = [size(path, state) for path in self._open_paths.paths if path.id not in seen]
+        open_still = rank(filter(None, behind), rates, fees.price, self._decider.loan_cost)
+        told = mine | {one.opportunity.path.id for one in open_still}
         taken = {pool for ticket in self._waiting for pool in ticket.opportunity.path.pools}
         if self._sending.flight is not None:
             taken |= self._sending.flight.pools
-        taken = taken.union(*self._paper_open.values())
+        taken = taken.union(*(path.pools for path in self._paper_open.values()))
         drops: list[tuple[int, Dropped]] = []
         worth: list[tuple[int, Ranked]] = []
         for place, one in enumerate(ranked, 1):
-            opportunity = one.opportunity
-            if opportunity.path.id in mine:
+            if one.opportunity.path.id in mine:
                 continue
-            shared = sorted(opportunity.path.pools & taken)
-            dropped = self._decider.pays_at_all(opportunity, state, fees)
-            if dropped is None and shared:
-                dropped = _refused(
-                    one, "shared_pool", 1, 0, "tickets", f"pool {shared[0]} is in a better ticket"
-                )
-            if dropped is None and len(worth) >= self._search.top:
-                dropped = _refused(one, "place", place, self._search.top, "places", "best net first")
+            dropped = self._decider.pays_at_all(one, state, fees)
             if dropped is None:
                 worth.append((place, one))
             else:
-                drops.append((place, replace(dropped, ranked=one)))
-        last_block = state.block.number + self._lifetime()
-        outcomes = await asyncio.gather(
-            *(
-                self._decider.decide(one.opportunity, state, fees, self._new_id(), last_block)
-                for _, one in worth
-            )
+                drops.append((place, dropped))
+        writes, (made, more) = await asyncio.gather(
+            self._closings(state.block, (*shown, *open_still), told),
+            self._tickets_of(worth, taken, state, fees),
         )
-        made: list[tuple[Ticket, Ranked, int]] = []
-        for (place, one), outcome in zip(worth, outcomes, strict=True):
-            if isinstance(outcome, Ticket):
-                made.append((outcome, one, place))
-            else:
-                drops.append((place, replace(outcome, ranked=one)))
-        made.sort(key=lambda item: (-item[0].expected_net_wei, item[0].id))
-        tickets = [ticket for ticket, _, _ in made]
-        for ticket, one, place in made:
-            refused = self._rivalled(ticket, tickets, taken)
-            if refused is None:
-                writes += self._take_ticket(ticket, one, place, taken)
-            else:
-                drops.append((place, replace(refused, ranked=one)))
+        if found.mismatch is not None:
+            writes.append(_incident("search", str(found.mismatch)))
+        drops += more
         drops.sort(key=lambda item: item[0])
         self.tally.dropped += len(drops)
         recorded = drops[: self._search.record]
+        writes += made
         writes += [self._drop(dropped, place) for place, dropped in recorded]
-        return found, len(drops) - len(recorded), writes
+        return found, max(0, found.paying - len(worth) - len(recorded)), writes
+
+    async def _tickets_of(
+        self, worth: list[tuple[int, Ranked]], taken: set[Address], state: MarketState, fees: Fees
+    ) -> tuple[list[Write], list[tuple[int, Dropped]]]:
+        """Tickets of the best on each pool; the others with what held them back.
+
+        In rounds: what shares a pool with a better one is only quoted and simulated if that one comes to nothing.
+        """
+        writes: list[Write] = []
+        drops: list[tuple[int, Dropped]] = []
+        last_block = state.block.number + self._lifetime()
+        decided = 0
+        while worth:
+            now: list[tuple[int, Ranked]] = []
+            later: list[tuple[int, Ranked]] = []
+            busy: set[Address] = set()
+            for place, one in worth:
+                pools = one.opportunity.path.pools
+                if shared := sorted(pools & taken):
+                    why = f"pool {shared[0]} is in a better ticket or in flight"
+                    drops.append((place, _refused(one, "shared_pool", 1, 0, "tickets", why)))
+                elif pools & busy:
+                    later.append((place, one))
+                elif decided + len(now) >= self._search.top:
+                    why = "best net first"
+                    drops.append((place, _refused(one, "place", place, self._search.top, "places", why)))
+                else:
+                    now.append((place, one))
+                    busy |= pools
+            decided += len(now)
+            outcomes = await asyncio.gather(
+                *(
+                    self._decider.decide(one.opportunity, state, fees, self._new_id(), last_block)
+                    for _, one in now
+                )
+            )
+            made: list[tuple[Ticket, Ranked, int]] = []
+            for (place, one), outcome in zip(now, outcomes, strict=True):
+                if isinstance(outcome, Ticket):
+                    made.append((outcome, one, place))
+                else:
+                    drops.append((place, replace(outcome, ranked=one)))
+            made.sort(key=lambda item: (-item[0].expected_net_wei, item[0].id))
+            for ticket, one, place in made:
+                if len(self._waiting) < self._tickets.per_block:
+                    writes += self._take_ticket(ticket, one, place, taken)
+                else:
+                    drops.append((place, _too_many(ticket, one)))
+            worth = later
+        return writes, drops
 
     def _rates(self, state: MarketState) -> dict[Address, ConversionRate | None]:
         return {base: state.conversion(state.token(base), self._wrapped_native) for base in self._bases}
@@ -434,20 +522,6 @@ class Engine:
         tip = max(0, receipt.effective_gas_price - block.base_fee_per_gas)
         return replace(closing, tx_index=receipt.tx_index, sender=receipt.sender, tip_per_gas=Wei(tip))
 
-    def _rivalled(self, ticket: Ticket, rivals: list[Ticket], taken: set[Address]) -> Dropped | None:
-        """Why a ticket that holds is not offered: a better one has its pool, or there are enough of them."""
-        pools = ticket.opportunity.path.pools
-        shared = sorted(pools & taken)
-        if not shared and len(self._waiting) < self._tickets.per_block:
-            return None
-        rival = next((r for r in rivals if r is not ticket and r.opportunity.path.pools & pools), None)
-        detail = f"pool {shared[0]} is in a better ticket" if shared else "enough tickets for one block"
-        if rival is not None and shared:
-            detail += f" ({rival.expected_net_wei} against {ticket.expected_net_wei} wei)"
-        check = CheckResult.at_most("shared_pool" if shared else "ticket_limit", 1, 0, "tickets", detail)
-        checks = (*ticket.checks, check)
-        return Dropped(ticket.opportunity, ticket.quotes, checks, check.check, ticket.expected_net_wei)
-
     def _take_ticket(self, ticket: Ticket, one: Ranked, place: int, taken: set[Address]) -> list[Write]:
         """Offer a ticket; its pools are taken."""
         taken |= ticket.opportunity.path.pools
@@ -461,7 +535,7 @@ class Engine:
             lambda b: b.ticket_now(ticket),
         ]
 
-    def _drop(self, dropped: Dropped, place: int) -> Write:
+    def _drop(self, dropped: Dropped, place: int | None = None) -> Write:
         moved_by = self._moves.last(dropped.opportunity.path.pools)
         return lambda b: b.dropped(
             dropped.opportunity,
@@ -573,7 +647,7 @@ class Engine:
         decision = Decision(ticket.id, kind, reason, block)
         await self._flush([lambda b: b.requoted(ticket, lost), _decision(decision)])
         if self._stage is Stage.PAPER:
-            self._paper_open[ticket.opportunity.path.id] = ticket.opportunity.path.pools
+            self._paper_open[ticket.opportunity.path.id] = ticket.opportunity.path
             self.tally.paper += 1
             self._say(
                 f"block {block.number}: paper through {ticket.lender}, expected {ticket.expected_net_wei} wei"
@@ -586,6 +660,42 @@ class Engine:
             self._our_hashes.update(attempt.tx_hash for attempt in self._sending.flight.attempts)
         await self._flush(writes)
         return execution_id
+
+    @property
+    def flash_loans(self) -> FlashLoanManager:
+        """What quotes the lenders; in stage live on a local chain it also executes through one that is named."""
+        return self._decider.flash_loans
+
+    async def submit(self, quote: LoanQuote, params: dict[str, Any]) -> Submitted | Dropped:
+        """One path through exactly the quoted lender: a ticket like any other, with every check, and sent at once.
+
+        A Dropped says which check failed. Raises RefusedError outside stage live and while another transaction is
+        in flight, UsageError and SwapReverts as `priced`.
+        """
+        async with self._turn:
+            await self._begin()
+            if self._stage is not Stage.LIVE or not self._may_send():
+                raise RefusedError(
+                    "nothing is sent now: the stage is not live, or another transaction is in flight"
+                )
+            state = await self._newest()
+            block = state.block
+            fees, _ = await self._look(block)
+            opportunity = priced(quote.token, quote.amount, params["pools"], state)
+            last_block = block.number + self._tickets.auto_ttl_blocks
+            outcome = await self._decider.decide(
+                opportunity, state, fees, self._new_id(), last_block, quote.lender
+            )
+            if isinstance(outcome, Dropped):
+                await self._flush([self._drop(outcome)])
+                return outcome
+            ticket, lost = outcome, _why_lost(outcome)
+            self.tally.tickets += 1
+            self._approved[ticket.id] = (DecisionKind.APPROVED_BY_HAND, "by execute_flash_loan")
+            await self._flush([lambda b: b.ticket(ticket, lost), _ticket_now(ticket)])
+            execution_id = await self._execute(ticket, block)
+            flight = self._sending.flight
+            return Submitted(execution_id, ticket.id, flight.attempts[-1].tx_hash if flight else None)
 
     # ---- what people ask for
 
@@ -603,6 +713,8 @@ class Engine:
             result, writes = self._reconciler.acknowledge(argument)
             await self._flush(writes)
             return result
+        if kind == "snapshot":
+            return await self._snapshot(argument)
         if kind not in ("approve", "reject", "seen"):
             return f"refused: there is no command {safe_text(kind)}"
         ticket = next((waiting for waiting in self._waiting if waiting.id == argument.get("ticket")), None)
@@ -620,6 +732,18 @@ class Engine:
             return "rejected"
         return await self._approved_by_hand(ticket, str(argument.get("digest", "")), by)
 
+    async def _snapshot(self, argument: dict[str, Any]) -> str:
+        """The market as it is kept, into a file; written aside, for it takes a while and the state stays as it is."""
+        path, state = Path(str(argument.get("file", ""))), self._watching.state
+        if not path.is_absolute():
+            return "refused: the file's whole path is needed"
+        try:
+            left_out = await asyncio.to_thread(write_snapshot_file, path, state, self._chain.chain_id)
+        except SnapshotError as error:
+            return f"failed: {error}"
+        kept = len(state.pools) - left_out
+        return f"written: {kept} pools at block {state.block.number}, {left_out} without a state left out"
+
     async def _approved_by_hand(self, ticket: Ticket, digest: str, by: str) -> str:
         """Re-quote and re-simulate on the newest head; send within the floor, else the ticket is stale."""
         if self._stage not in (Stage.LIVE, Stage.PAPER):
@@ -632,11 +756,12 @@ class Engine:
         self._approved[ticket.id] = (DecisionKind.APPROVED_BY_HAND, f"by {by}")
         if not self._may_send():
             return "approved: waits for the transaction in flight"
-        block = await self._node.block()
+        state = await self._newest()
+        block = state.block
         if block.number >= ticket.last_block:
             await self._flush(self._expire(ticket, "its last block has passed", block))
             return "expired: its last block has passed"
-        state, fees, _ = await self._look(block)
+        fees, _ = await self._look(block)
         fresh, checks = await self._decider.still_good(ticket, state, fees)
         if fresh is None:
             writes = self._stale(ticket, checks, block)
@@ -663,6 +788,10 @@ def _decision(decision: Decision) -> Write:
     return lambda b: b.decision(decision)
 
 
+def _incident(kind: str, detail: str) -> Write:
+    return lambda b: b.incident(kind, detail)
+
+
 def _closing(closing: Closing) -> Write:
     return lambda b: b.closing(closing)
 
@@ -671,6 +800,12 @@ def _refused(one: Ranked, name: str, observed: int, limit: int, unit: str, detai
     """An opportunity that is left out before anything is asked of the node."""
     check = CheckResult.at_most(name, observed, limit, unit, detail)
     return Dropped(one.opportunity, (), (check,), name, one.net_wei, one)
+
+
+def _too_many(ticket: Ticket, one: Ranked) -> Dropped:
+    check = CheckResult.at_most("ticket_limit", 1, 0, "tickets", "enough tickets for one block")
+    checks = (*ticket.checks, check)
+    return Dropped(ticket.opportunity, ticket.quotes, checks, check.check, ticket.expected_net_wei, one)
 
 
 def _why_lost(ticket: Ticket) -> dict[LenderId, str]:

@@ -7,19 +7,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from arbtui.abi import topic
-from arbtui.domain import BlockRef, ClosedBy, Closing, ForeignTrade, Log
+from arbtui.domain import BlockRef, ClosedBy, Closing, ForeignTrade, Log, Path
+from arbtui.market import SWAP_TOPICS
 from arbtui.units import Address
 from arbtui.validation import Ranked
 
-SWAPS = frozenset(
-    {
-        topic("Swap(address,uint256,uint256,uint256,uint256,address)"),
-        topic("Swap(address,address,int256,int256,uint160,uint128,int24)"),
-        # PancakeSwap V3 adds the protocol's fees.
-        topic("Swap(address,address,int256,int256,uint160,uint128,int24,uint128,uint128)"),
-    }
-)
 #: Swaps kept of each pool; an opportunity is ended by one of the newest.
 _KEPT = 64
 
@@ -39,7 +31,7 @@ class Moves:
 
     def take(self, block: BlockRef, logs: Iterable[Log], ours: Collection[str]) -> None:
         """The swaps in a block's logs, in order; a block taken before is taken anew."""
-        fresh = [log for log in logs if log.topics and log.topics[0] in SWAPS]
+        fresh = [log for log in logs if log.topics and log.topics[0] in SWAP_TOPICS]
         for pool in {log.address for log in fresh}:
             self._forget(pool, block.number)
         for log in fresh:
@@ -80,7 +72,7 @@ class Moves:
 @dataclass(slots=True)
 class _Open:
     opportunity_id: str
-    pools: frozenset[Address]
+    path: Path
     first_block: int
     last_block: int
     net_wei: int
@@ -92,6 +84,11 @@ class OpenPaths:
     def __init__(self, moves: Moves) -> None:
         self._moves = moves
         self._open: dict[str, _Open] = {}
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """What is watched: what `look` was shown last."""
+        return tuple(entry.path for entry in self._open.values())
 
     def look(self, block: BlockRef, worth: Iterable[Ranked], ticketed: Collection[str] = ()) -> list[Closing]:
         """What of the earlier blocks' is not among `worth` any more; `worth` is what to watch from here on.
@@ -115,12 +112,12 @@ class OpenPaths:
             first = was.first_block if was is not None and was.first_block <= block.number else block.number
             opportunity = ranked.opportunity
             name = was.opportunity_id if was is not None and path_id in ticketed else opportunity.id
-            kept[path_id] = _Open(name, opportunity.path.pools, first, block.number, ranked.net_wei or 0)
+            kept[path_id] = _Open(name, opportunity.path, first, block.number, ranked.net_wei or 0)
         self._open = kept
         return closed
 
     def _closing(self, path_id: str, was: _Open, block: BlockRef) -> Closing:
-        swap = self._moves.first(was.pools, was.last_block)
+        swap = self._moves.first(was.path.pools, was.last_block)
         trade, ours = swap if swap is not None else (None, False)
         by = ClosedBy.NOBODY if trade is None else ClosedBy.OURS if ours else ClosedBy.FOREIGN
         return Closing(

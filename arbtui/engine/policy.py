@@ -31,11 +31,24 @@ class SearchPolicy(BaseModel):
 
     #: Symbols or addresses; a cycle starts and ends in one of these.
     base_tokens: tuple[str, ...] = Field(min_length=1)
-    max_hops: int = Field(default=2, ge=2, le=3)
+    max_hops: int = Field(default=2, ge=2, le=4)
     #: How many opportunities a block are quoted and simulated.
     top: int = Field(default=10, ge=1, le=200)
     #: How many opportunities a block get a row of their own in the store; the others are counted.
-    record: int = Field(default=100, ge=1, le=5_000)
+    record: int = Field(default=50, ge=1, le=5_000)
+
+
+class WatchPolicy(BaseModel):
+    """How the market is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Every so many blocks so many pools, in turn, are compared with what the node says of them.
+    check_blocks: int = Field(default=16, ge=1, le=100_000)
+    check_pools: int = Field(default=200, ge=1, le=100_000)
+    #: Uniswap V3 pools of at least this tick spacing are read with all their ticks; the others in a window of bitmap
+    #: words around the price, which follows it. At a spacing of 1 there are 6,932 words to ask for.
+    whole_ticks_spacing: int = Field(default=10, ge=1, le=16_384)
 
 
 class TicketPolicy(BaseModel):

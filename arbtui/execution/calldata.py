@@ -5,6 +5,7 @@ from __future__ import annotations
 from arbtui.abi import decode, encode_call, selector
 from arbtui.domain import LENDER_CODES, LenderId, Opportunity, PoolKind
 from arbtui.errors import MalformedAnswer
+from arbtui.units import Address
 
 EXECUTE = "execute((bytes32,uint8,address,uint256,uint256,uint256,(address,uint8,bool,uint24)[]))"
 _PLAN = "(bytes32,uint8,address,uint256,uint256,uint256,(address,uint8,bool,uint24)[])"
@@ -12,7 +13,12 @@ _KIND_CODES = {PoolKind.UNISWAP_V2: 0, PoolKind.UNISWAP_V3: 1}
 
 
 def encode_execute(
-    ticket_id: str, lender: LenderId, opportunity: Opportunity, min_profit: int, last_block: int
+    ticket_id: str,
+    lender: LenderId,
+    opportunity: Opportunity,
+    min_profit: int,
+    last_block: int,
+    source: Address | None = None,  # noqa: ARG001 - this executor's lenders are immutable
 ) -> bytes:
     """`min_profit` in base units of the opportunity's token, net of the loan fee; `last_block` a block number."""
     plan = (

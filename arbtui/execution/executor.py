@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from arbtui.domain import FeeLadder, FeeStep
 from arbtui.errors import ArbtuiError
-from arbtui.gas import GasPolicy
+from arbtui.gas import DYNAMIC, GasPolicy
 from arbtui.recovery import ErrorClass, classify_send
 from arbtui.recovery.classify import PRICE_CLASSES
 
@@ -35,12 +35,14 @@ class GasOptimizedExecutor:
     async def execute_with_gas_strategy(self, strategy: str, tx_func: Callable[[FeeStep], Awaitable[T]]) -> T:
         """Call `tx_func` with each step's fees until one is not refused for its price.
 
-        An unknown strategy falls back to `balanced` with a warning. Raises LadderExhausted when no step is left;
-        every other error of `tx_func` goes through, since a dearer copy would not mend it.
+        `dynamic` is passed on to `ladder_for`; an unknown strategy falls back to `balanced` with a warning. Raises
+        LadderExhausted when no step is left; every other error of `tx_func` goes through, since a dearer copy would
+        not mend it.
         """
-        if strategy not in self._policy.strategies:
-            _log.warning("gas strategy %r is unknown; using balanced", strategy)
-            strategy = "balanced"
+        if strategy not in self._policy.strategies and strategy != DYNAMIC:
+            fallback = "balanced" if "balanced" in self._policy.strategies else self._policy.strategy
+            _log.warning("gas strategy %r is unknown; using %s", strategy, fallback)
+            strategy = fallback
         return await climb(await self._ladder_for(strategy), tx_func)
 
 

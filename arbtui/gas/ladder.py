@@ -1,22 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import ROUND_CEILING, Decimal
 
 from arbtui.domain import FeeLadder, FeeStep
-from arbtui.gas.fees import guaranteed_blocks
+from arbtui.gas.fees import FeeSample, guaranteed_blocks, observed_share
 from arbtui.gas.policy import GasStrategy
-from arbtui.units import Wei, mul_div_up
+from arbtui.gas.replacement import replacement_floor
+from arbtui.units import Wei
 
 CANCEL_GAS = 21_000
 """A self-transfer of nothing."""
-
-
-def replacement_floor(old: int) -> Wei:
-    """Least fee that replaces `old` on geth, reth and erigon: 10 % more, rounded up, and strictly more.
-
-    Rule FB-1: reth rounds up where geth rounds down, so that a floor-rounded bump fails there by one wei.
-    """
-    return Wei(max(mul_div_up(old, 110, 100), old + 1))
 
 
 def buffered_up(base_fee_per_gas: int, buffer: Decimal) -> Wei:
@@ -31,24 +25,54 @@ def build_ladder(
     tip: int,
     max_fee_per_gas: int,
     block_time_s: float,
+    *,
+    market: Sequence[int] = (),
+    history: Sequence[FeeSample] = (),
+    head: int | None = None,
+    block_gas_limit: int | None = None,
+    why: str = "",
 ) -> FeeLadder:
-    """The steps a strategy would climb from `next_base` wei per gas, each at least the replacement rule above the last.
+    """The steps a strategy would climb, each at least the replacement rule above the last. Prices in wei per gas.
 
+    First: buffer × `next_base`, rounded up, + `tip`. Then the greater of buffer × market + tip and the replacement
+    floor; `market` holds the base fees expected at the second, third … try, and is `next_base` where it has none.
     A try lasts its timeout or one block, whichever is longer. No step's cap passes `max_fee_per_gas`: where the
-    next would, the ladder ends. A ladder without a step means the ceiling is under the market.
+    replacement floor would, the ladder ends (`capped`). A ladder without a step means the ceiling is under the
+    market. `history` gives each step its observed share; `head` and `block_gas_limit` the last block whose base fee
+    it is certain to cover.
     """
     wait = max(strategy.timeout, block_time_s)
     steps: list[FeeStep] = []
-    cap, priority = buffered_up(next_base, strategy.buffer) + tip, tip
+    cap, priority, capped = 0, tip, False
     for attempt in range(1, strategy.max_tries + 1):
+        base = market[attempt - 2] if 2 <= attempt <= len(market) + 1 else next_base
+        wanted = buffered_up(base, strategy.buffer)
         if steps:
-            cap = max(replacement_floor(cap), buffered_up(cap, strategy.buffer))
             priority = replacement_floor(priority)
+            least = replacement_floor(cap)
+            cap = max(least, wanted + priority)
+            if cap > max_fee_per_gas >= least:
+                cap, capped = max_fee_per_gas, True
+        else:
+            cap = wanted + priority
         if cap > max_fee_per_gas:
+            capped = True
             break
-        steps.append(FeeStep(attempt, Wei(cap), Wei(min(priority, cap)), wait * (attempt - 1)))
+        paid = min(priority, cap)
+        blocks = guaranteed_blocks(next_base, cap - paid, gas_limit=block_gas_limit)
+        steps.append(
+            FeeStep(
+                attempt=attempt,
+                max_fee_per_gas=Wei(cap),
+                max_priority_fee_per_gas=Wei(paid),
+                after_s=wait * (attempt - 1),
+                worst_cost=Wei(cap * gas_limit),
+                guaranteed_blocks=blocks,
+                guaranteed_until=None if head is None else head + blocks,
+                observed_share=observed_share(cap, paid, history),
+            )
+        )
     last = steps[-1].max_fee_per_gas if steps else 0
-    covered = steps[0].max_fee_per_gas - steps[0].max_priority_fee_per_gas if steps else 0
     return FeeLadder(
         strategy=name,
         gas_limit=gas_limit,
@@ -56,5 +80,8 @@ def build_ladder(
         base_fee_per_gas=Wei(next_base),
         worst_cost=Wei(last * gas_limit),
         cancel_headroom=Wei(replacement_floor(last) * CANCEL_GAS if steps else 0),
-        guaranteed_blocks=guaranteed_blocks(next_base, covered),
+        guaranteed_blocks=steps[0].guaranteed_blocks if steps else 0,
+        ceiling=Wei(max_fee_per_gas),
+        capped=capped,
+        why=why,
     )

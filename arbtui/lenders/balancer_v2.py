@@ -9,48 +9,52 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arbtui.abi import decode_address, encode_call
+from arbtui.abi import encode_call
 from arbtui.domain import Call, CallResult, LenderId
-from arbtui.lenders.base import Reason, Terms, lend, refuse, unreadable, word
+from arbtui.lenders.base import (
+    Discovery,
+    Reason,
+    Terms,
+    lend,
+    looked_up,
+    refuse,
+    words_of,
+)
 from arbtui.units import Address, mul_div_up
 
 
 @dataclass(frozen=True, slots=True)
 class BalancerV2:
+    """`address` is the Vault; its ProtocolFeesCollector is asked of it."""
+
     address: Address
     id: LenderId = LenderId.BALANCER_V2
     protocol: str = "balancer"
     version: str = "v2"
     gas_prior: int = 41_000
 
-    def discovery(self, token: Address) -> tuple[Call, ...]:  # noqa: ARG002
-        return (
-            Call(self.address, encode_call("getProtocolFeesCollector()"), "Vault.getProtocolFeesCollector"),
-        )
-
-    def discovered(self, token: Address, answers: Sequence[CallResult]) -> Address | Terms:
-        if word(answers[0]) is None:
-            return unreadable(self.discovery(token)[0], answers[0])
-        return decode_address(answers[0].data, "Vault.getProtocolFeesCollector")
+    def discover(self, token: Address) -> Discovery[Address | Terms]:  # noqa: ARG002
+        collector = encode_call("getProtocolFeesCollector()")
+        return looked_up(None, Call(self.address, collector, "Vault.getProtocolFeesCollector"))
 
     def reads(self, token: Address, amount: int, facts: Address) -> tuple[Call, ...]:  # noqa: ARG002
+        fee = encode_call("getFlashLoanFeePercentage()")
         return (
-            Call(
-                facts, encode_call("getFlashLoanFeePercentage()"), "FeesCollector.getFlashLoanFeePercentage"
-            ),
+            Call(facts, fee, "FeesCollector.getFlashLoanFeePercentage"),
             Call(self.address, encode_call("getPausedState()"), "Vault.getPausedState"),
             Call(token, encode_call("balanceOf(address)", self.address), "token.balanceOf(Vault)"),
         )
 
     def terms(self, token: Address, amount: int, facts: Address, answers: Sequence[CallResult]) -> Terms:
-        calls = self.reads(token, amount, facts)
-        percentage, paused, available = (word(answer) for answer in answers)
-        if percentage is None or paused is None or available is None:
-            bad = next(i for i, answer in enumerate(answers) if word(answer) is None)
-            return unreadable(calls[bad], answers[bad])
+        words = words_of(self.reads(token, amount, facts), answers, self.address)
+        if isinstance(words, Terms):
+            return words
+        percentage, paused, available = words
         fee = mul_div_up(amount, percentage, 10**18)
         if paused:
-            return refuse(Reason.PAUSED, "Vault.getPausedState says paused", available, fee)
+            return refuse(Reason.PAUSED, "Vault.getPausedState says paused", available, fee, self.address)
         if available == 0:
-            return refuse(Reason.TOKEN_NOT_ACCEPTED, "the Vault holds none of this token", 0, fee)
-        return lend(amount, available, fee, f"fee {percentage} of 1e18; available is token.balanceOf(Vault)")
+            nothing = "token.balanceOf(Vault): the Vault holds none of this token"
+            return refuse(Reason.TOKEN_NOT_ACCEPTED, nothing, 0, fee, self.address)
+        detail = f"FeesCollector.getFlashLoanFeePercentage {percentage} of 1e18; available is token.balanceOf(Vault)"
+        return lend(amount, available, fee, detail, self.address)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
-from arbtui.domain import BlockRef, Call, CallResult, LenderId, LoanQuote, Token
+from arbtui.domain import LENDER_CODES, BlockRef, Call, CallResult, LenderId, LoanQuote, Token
 from arbtui.errors import UsageError
-from arbtui.lenders.base import GasView, Lender, Reason, Terms, refuse
+from arbtui.lenders.base import Discovery, GasView, Lender, Reason, Terms, Track, refuse
 from arbtui.units import Address
 
 #: Reads at one block, in one round trip; the results in the order of the calls.
@@ -17,21 +19,41 @@ Now = Callable[[Token], Awaitable[tuple[BlockRef, GasView]]]
 #: Executes `params` through the quoted lender; what it returns is handed on.
 Submit = Callable[[LoanQuote, dict[str, Any]], Awaitable[Any]]
 
+#: Blocks after which what does not change is asked again: registries do turn to new contracts, now and then.
+FACTS_LIVE_BLOCKS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    value: Any
+    block: int
+
 
 class FlashLoanManager:
     """`read` and `now` come from the chain; `submit`, where given, from the engine.
 
-    Facts that never change for a token (an aToken, a fee collector) are asked once and kept.
+    Facts that hardly ever change for a token (an aToken, a fee collector) are asked once and kept for
+    FACTS_LIVE_BLOCKS. Lenders in `off` are quoted and never usable; neither are those for which the executor contract
+    has no code.
     """
 
     def __init__(
-        self, lenders: Sequence[Lender], read: Reader, now: Now, submit: Submit | None = None
+        self,
+        lenders: Sequence[Lender],
+        read: Reader,
+        now: Now,
+        submit: Submit | None = None,
+        *,
+        off: Container[LenderId] = (),
+        executor_has: Container[LenderId] = LENDER_CODES,
     ) -> None:
         self.lenders = tuple(lenders)
+        self.submit = submit
         self._read = read
         self._now = now
-        self._submit = submit
-        self._facts: dict[tuple[LenderId, Address], Any] = {}
+        self._off = off
+        self._executor_has = executor_has
+        self._facts: dict[tuple[LenderId, Address], _Facts] = {}
 
     async def quote_all(
         self,
@@ -43,33 +65,37 @@ class FlashLoanManager:
     ) -> tuple[LoanQuote, ...]:
         """Every lender's quote for `amount` base units of `token` at `block`, in one round trip.
 
-        A lender that is itself a pool of the path is refused: it is locked during its own callback.
+        A lender's contract that is a pool of the path is refused: it is locked during its own callback.
         """
-        await self._discover(token.address, block)
+        known = await self._discovered(token.address, block)
         calls: list[Call] = []
-        spans: list[tuple[Lender, slice | None]] = []
-        for lender in self.lenders:
-            facts = self._facts[lender.id, token.address]
-            if isinstance(facts, Terms):
-                spans.append((lender, None))
-                continue
-            reads = lender.reads(token.address, amount, facts)
-            spans.append((lender, slice(len(calls), len(calls) + len(reads))))
+        spans: list[tuple[Lender, Any, slice]] = []
+        for lender, facts in zip(self.lenders, known, strict=True):
+            reads = () if isinstance(facts, Terms) else lender.reads(token.address, amount, facts)
+            spans.append((lender, facts, slice(len(calls), len(calls) + len(reads))))
             calls.extend(reads)
         answers = await self._read(calls, block)
         quotes = []
-        for lender, span in spans:
-            facts = self._facts[lender.id, token.address]
-            terms = facts if span is None else lender.terms(token.address, amount, facts, answers[span])
-            if terms.reason is None and lender.address in path_pools:
-                terms = refuse(
-                    Reason.COLLIDES_WITH_PATH,
-                    f"{lender.address} is a pool of the path",
-                    terms.available,
-                    terms.fee,
-                )
+        for lender, facts, span in spans:
+            terms = (
+                facts
+                if isinstance(facts, Terms)
+                else lender.terms(token.address, amount, facts, answers[span])
+            )
+            terms = self._may_use(lender, _beside(terms, path_pools))
             quotes.append(_quote(lender, token, amount, block, terms, gas))
         return tuple(quotes)
+
+    async def strangers(self, token: Token, block: BlockRef) -> dict[LenderId, Terms]:
+        """Lenders whose contracts do not answer as theirs do: nothing is there, or something else."""
+        known = await self._discovered(token.address, block)
+        return {
+            lender.id: facts
+            for lender, facts in zip(self.lenders, known, strict=True)
+            if isinstance(facts, Terms)
+            and facts.reason in (Reason.NO_CODE, Reason.UNREADABLE)
+            and lender.id not in self._off
+        }
 
     async def find_optimal_flash_loan(self, amount: int, token: Token) -> LoanQuote | None:
         """The cheapest usable lender at the newest block, all costs counted; None if none can lend."""
@@ -79,30 +105,80 @@ class FlashLoanManager:
     async def execute_flash_loan(self, protocol: str, version: str, params: dict[str, Any]) -> Any:
         """Execute through exactly that lender, or return its quote that says why not.
 
-        `params` holds `token` (Token), `amount` (base units) and what the engine's submit needs (`path`, …).
-        Raises UsageError for a lender that is not configured here, and where nothing can submit.
+        `params` holds `token` (Token), `amount` (base units) and `pools` (addresses, in the order in which they are
+        traded from the token back to it). Returns what the engine's submit returns, or the LoanQuote that is not
+        usable. Raises UsageError for a lender that is not configured here, and where nothing can submit.
         """
-        lender = next((x for x in self.lenders if (x.protocol, x.version) == (protocol, version)), None)
-        if lender is None:
+        chosen = [x for x in self.lenders if (x.protocol, x.version) == (protocol, version)]
+        if not chosen:
             known = ", ".join(f"{x.protocol} {x.version}" for x in self.lenders)
             raise UsageError(f"no lender {protocol} {version} is configured here; there are: {known}")
-        if self._submit is None:
-            raise UsageError("this manager only quotes: it was built without a way to send transactions")
+        if self.submit is None:
+            raise UsageError(
+                "this manager only quotes: an engine with --stage live on a local chain is what executes"
+            )
         token, amount = params["token"], params["amount"]
         block, gas = await self._now(token)
-        quotes = await self.quote_all(amount, token, block, gas)
-        quote = next(quote for quote in quotes if quote.lender == lender.id)
-        return await self._submit(quote, params) if quote.usable else quote
+        quotes = await self.quote_all(amount, token, block, gas, params.get("pools", ()))
+        quote = next(quote for quote in quotes if quote.lender == chosen[0].id)
+        return await self.submit(quote, params) if quote.usable else quote
 
-    async def _discover(self, token: Address, block: BlockRef) -> None:
-        missing = [lender for lender in self.lenders if (lender.id, token) not in self._facts]
-        calls = [(lender, lender.discovery(token)) for lender in missing]
-        answers = await self._read([call for _, some in calls for call in some], block) if calls else []
-        position = 0
-        for lender, some in calls:
-            facts = lender.discovered(token, answers[position : position + len(some)])
-            position += len(some)
-            self._facts[lender.id, token] = facts
+    def _may_use(self, lender: Lender, terms: Terms) -> Terms:
+        if terms.reason is not None:
+            return terms
+        if lender.id in self._off:
+            detail = f"lenders.{lender.id}.enabled is false"
+            return refuse(Reason.DISABLED, detail, terms.available, terms.fee, terms.source)
+        if lender.id not in self._executor_has:
+            detail = f"the executor contract has no code for {lender.id}; {terms.detail}"
+            return refuse(Reason.NOT_IN_EXECUTOR, detail, terms.available, terms.fee, terms.source)
+        return terms
+
+    async def _discovered(self, token: Address, block: BlockRef) -> list[Any]:
+        """Each lender's facts of `token`, kept or asked at `block`: a round trip for each step of the longest."""
+        asking: dict[LenderId, tuple[Discovery[Any], tuple[Call, ...]]] = {}
+        for lender in self.lenders:
+            facts = self._facts.get((lender.id, token))
+            if facts is None or not 0 <= block.number - facts.block < FACTS_LIVE_BLOCKS:
+                self._step(asking, lender.id, token, block, lender.discover(token), None)
+        while asking:
+            steps, asking = asking, {}
+            calls = [call for _, some in steps.values() for call in some]
+            answers = await self._read(calls, block)
+            position = 0
+            for lender_id, (discovery, some) in steps.items():
+                mine = answers[position : position + len(some)]
+                position += len(some)
+                self._step(asking, lender_id, token, block, discovery, mine)
+        return [self._facts[lender.id, token].value for lender in self.lenders]
+
+    def _step(
+        self,
+        asking: dict[LenderId, tuple[Discovery[Any], tuple[Call, ...]]],
+        lender_id: LenderId,
+        token: Address,
+        block: BlockRef,
+        discovery: Discovery[Any],
+        answers: Sequence[CallResult] | None,
+    ) -> None:
+        """Move one discovery on; what it asks next goes into `asking`, what it found into the facts."""
+        try:
+            calls = next(discovery) if answers is None else discovery.send(answers)
+        except StopIteration as end:
+            self._facts[lender_id, token] = _Facts(end.value, block.number)
+        else:
+            asking[lender_id] = (discovery, calls)
+
+
+def _beside(terms: Terms, path_pools: Collection[Address]) -> Terms:
+    """The first of a lender's contracts that is no pool of the path; a refusal where each is one."""
+    first = terms
+    while terms.reason is None and terms.source in path_pools:
+        if terms.instead is None:
+            detail = f"{first.source} is a pool of the path, and locked during its own callback"
+            return refuse(Reason.COLLIDES_WITH_PATH, detail, first.available, first.fee, first.source)
+        terms = terms.instead
+    return terms
 
 
 def _quote(
@@ -112,6 +188,7 @@ def _quote(
     overhead = lender.gas_prior if measured is None else measured
     gas_cost = None if gas.rate is None else gas.rate.from_wei_up(overhead * gas.price)
     total = None if gas_cost is None or terms.fee is None else gas_cost + terms.fee
+    track = gas.tracks.get(lender.id, Track())
     return LoanQuote(
         lender=lender.id,
         protocol=lender.protocol,
@@ -128,13 +205,24 @@ def _quote(
         gas_overhead_source="prior" if measured is None else "measured",
         gas_cost=gas_cost,
         total_cost=total,
+        source=terms.source,
+        settled=track.settled,
+        executed=track.executed,
     )
 
 
+def reliability(quote: LoanQuote) -> Fraction:
+    """Share of executions through the lender that settled, by the rule of succession: 1/2 where there was none.
+
+    So a lender that has proved itself goes before an untried one, and that one before one that has failed.
+    """
+    return Fraction(quote.settled + 1, quote.executed + 2)
+
+
 def cheapest(quotes: Sequence[LoanQuote]) -> LoanQuote | None:
-    """The usable quote of least total cost; a tie goes to the lower fee, then to the lender's id."""
+    """The usable quote of least total cost; a tie goes to the more reliable, then to the lender's id."""
     usable = [quote for quote in quotes if quote.usable and quote.total_cost is not None]
-    return min(usable, key=lambda q: (q.total_cost, q.fee, str(q.lender)), default=None)
+    return min(usable, key=lambda q: (q.total_cost, -reliability(q), str(q.lender)), default=None)
 
 
 def why_lost(quotes: Sequence[LoanQuote], chosen: LoanQuote) -> dict[LenderId, str]:
@@ -147,6 +235,11 @@ def why_lost(quotes: Sequence[LoanQuote], chosen: LoanQuote) -> dict[LenderId, s
             out[quote.lender] = f"cannot lend: {quote.reason} ({quote.detail})"
         elif quote.total_cost is None or chosen.total_cost is None:
             out[quote.lender] = "its cost in the token is unknown: no pool path to the native coin"
+        elif quote.total_cost == chosen.total_cost:
+            out[quote.lender] = (
+                f"as dear as {chosen.lender}; of its executions {quote.settled} of {quote.executed} settled, "
+                f"against {chosen.settled} of {chosen.executed}"
+            )
         else:
             out[quote.lender] = (
                 f"dearer by {quote.total_cost - chosen.total_cost} base units: fee {quote.fee} + gas "

@@ -7,13 +7,21 @@ from dataclasses import dataclass
 
 from arbtui.abi import encode_call
 from arbtui.domain import Call, CallResult, LenderId
-from arbtui.lenders.base import Reason, Terms, lend, refuse, unreadable, word
+from arbtui.lenders.base import (
+    Discovery,
+    Reason,
+    Terms,
+    lend,
+    nothing_to_discover,
+    refuse,
+    words_of,
+)
 from arbtui.units import Address
 
 
 @dataclass(frozen=True, slots=True)
 class OwnCapital:
-    """`limit` in base units of any one token; 0 means off."""
+    """`address` is the executor; `limit` in base units of any one token; 0 means off."""
 
     address: Address
     limit: int = 0
@@ -22,21 +30,19 @@ class OwnCapital:
     version: str = "v1"
     gas_prior: int = 0
 
-    def discovery(self, token: Address) -> tuple[Call, ...]:  # noqa: ARG002
-        return ()
-
-    def discovered(self, token: Address, answers: Sequence[CallResult]) -> None:  # noqa: ARG002
-        return None
+    def discover(self, token: Address) -> Discovery[None]:  # noqa: ARG002
+        return nothing_to_discover(None)
 
     def reads(self, token: Address, amount: int, facts: None) -> tuple[Call, ...]:  # noqa: ARG002
         return (Call(token, encode_call("balanceOf(address)", self.address), "token.balanceOf(executor)"),)
 
     def terms(self, token: Address, amount: int, facts: None, answers: Sequence[CallResult]) -> Terms:
-        balance = word(answers[0])
-        if balance is None:
-            return unreadable(self.reads(token, amount, facts)[0], answers[0])
+        words = words_of(self.reads(token, amount, facts), answers, self.address)
+        if isinstance(words, Terms):
+            return words
+        (balance,) = words
         if self.limit == 0:
-            return refuse(Reason.DISABLED, "own capital is off: lenders.own.limit is not set", balance, 0)
-        return lend(
-            amount, min(balance, self.limit), 0, "available is token.balanceOf(executor), to the limit"
-        )
+            off = "own capital is off: lenders.own.limit is not set"
+            return refuse(Reason.DISABLED, off, balance, 0, self.address)
+        detail = "available is token.balanceOf(executor), to the limit"
+        return lend(amount, min(balance, self.limit), 0, detail, self.address)

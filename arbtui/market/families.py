@@ -1,46 +1,26 @@
-"""The pool families there are. A further one is one module with the five functions of `Family`, one PoolKind, and
-one line in `FAMILIES`; snapshots, reading and search then know it.
+"""The pool families there are. A further one is one module with a Pool class and a `FAMILY`, one PoolKind, and one
+line here; snapshots, reading, keeping by logs and search then know it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from arbtui.domain import Call, CallResult, PoolKind
-from arbtui.market import uniswap_v2, uniswap_v3
-from arbtui.market.fields import Fields
+from arbtui.market import uniswap_v2, uniswap_v3_state
+from arbtui.market.family import Family
 from arbtui.market.pool import NeedsMore, Pool
-from arbtui.units import Address, Ppm
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """What a family's module offers beside its Pool class."""
-
-    read_calls: Callable[[Pool], tuple[Call, ...]]
-    with_answers: Callable[[Pool | NeedsMore, Sequence[CallResult]], Pool | NeedsMore]
-    from_fields: Callable[[Fields, Address, str, Address, Address, Ppm], Pool]
-    own_fields: Callable[[Pool], dict[str, object]]
-    state_fields: Callable[[Pool], dict[str, object]]
-
 
 FAMILIES: Mapping[PoolKind, Family] = {
-    PoolKind.UNISWAP_V2: Family(
-        uniswap_v2.read_calls,
-        uniswap_v2.with_answers,
-        uniswap_v2.from_fields,
-        uniswap_v2.own_fields,
-        uniswap_v2.state_fields,
-    ),
-    PoolKind.UNISWAP_V3: Family(
-        uniswap_v3.read_calls,
-        uniswap_v3.with_answers,
-        uniswap_v3.from_fields,
-        uniswap_v3.own_fields,
-        uniswap_v3.state_fields,
-    ),
+    PoolKind.UNISWAP_V2: uniswap_v2.FAMILY,
+    PoolKind.UNISWAP_V3: uniswap_v3_state.FAMILY,
 }
+
+#: First topics of every event that changes a pool of any family.
+LOG_TOPICS: frozenset[str] = frozenset().union(*(family.log_topics for family in FAMILIES.values()))
+
+#: First topics of every trade on a pool of any family.
+SWAP_TOPICS: frozenset[str] = frozenset().union(*(family.swap_topics for family in FAMILIES.values()))
 
 
 def read_calls(pool: Pool) -> tuple[Call, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from arbtui.text import safe_text
 from arbtui.units import Address, checksummed
 
 _HEX = frozenset("0123456789abcdef")
 _MAX_DIGITS = 80
+_MAX_BITS = 256
 
 
 class BadField(ValueError):
@@ -30,12 +33,39 @@ def checksum_address(text: object, what: str) -> Address:
 
 def _whole(value: object, what: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
+        if value.bit_length() > _MAX_BITS:
+            raise BadField(f"{what} is out of range (too large)")
         return value
     if isinstance(value, str):
         digits = value[1:] if value[:1] == "-" else value
         if digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS:
             return int(value)
     raise BadField(f"{what} is not a whole number")
+
+
+def parse_row(text: str) -> dict[str, Any]:
+    """One line's JSON object; raises BadField for anything else, for a name that is there twice, and for NaN."""
+    try:
+        row = json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_constant)
+    except BadField:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise BadField("not JSON") from error
+    if not isinstance(row, dict):
+        raise BadField("not a JSON object")
+    return row
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise BadField(f"{safe_text(next(name for name in names if names.count(name) > 1))!r} is there twice")
+    return row
+
+
+def _no_constant(name: str) -> object:
+    raise BadField(f"{name} is not a number that JSON has")
 
 
 class Fields:
@@ -82,3 +112,10 @@ class Fields:
                 raise BadField(f"{name} holds an entry that is not a pair")
             rows.append((_whole(entry[0], f"{name}: an index"), _whole(entry[1], f"{name}: an amount")))
         return rows
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """A list of whole numbers."""
+        value = self._get(name)
+        if not isinstance(value, list):
+            raise BadField(f"{name} is not a list")
+        return tuple(_whole(entry, f"{name}: an entry") for entry in value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,13 +19,22 @@ from typing import IO, BinaryIO, cast
 from arbtui.domain import BlockRef, PoolKind, Token
 from arbtui.errors import SnapshotError
 from arbtui.market.families import FAMILIES
-from arbtui.market.fields import BadField, Fields
+from arbtui.market.fields import BadField, Fields, parse_row
 from arbtui.market.pool import Pool
 from arbtui.market.state import MarketState
 from arbtui.text import safe_text
 from arbtui.units import PPM, Address, Ppm, Wei
 
 MAX_LINE_BYTES = 4 << 20
+#: Unpacked. A market of 40,000 pairs has 10 MB; what lies beyond is not read, whatever a compressed file unpacks to.
+MAX_FILE_BYTES = 256 << 20
+MAX_LINES = 1_000_000
+MAX_POOLS = 250_000
+MAX_TOKENS = 250_000
+#: More decimals than any token has that can be traded.
+MAX_DECIMALS = 36
+#: So many problems are kept word for word; the rest are counted.
+PROBLEMS_KEPT = 1_000
 _NAMED_AT_MOST = 3
 _KINDS = {kind.value: kind for kind in PoolKind}
 _UINT64_MAX = 2**64 - 1
@@ -50,7 +60,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`chain_id` is None where the file does not say."""
+    """`chain_id` is None where the file does not say. `problems` has the first PROBLEMS_KEPT; `counts.skipped` all."""
 
     state: MarketState
     chain_id: int | None
@@ -67,13 +77,7 @@ class _Reader:
 
     def take(self, text: str) -> None:
         """One line into the model; raises BadField with the reason where it cannot be used."""
-        try:
-            row = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise BadField("not JSON") from error
-        if not isinstance(row, dict):
-            raise BadField("not a JSON object")
-        fields = Fields(row)
+        fields = Fields(parse_row(text))
         what = fields.text("type")
         if what == "pool":
             self._pool(fields)
@@ -99,9 +103,11 @@ class _Reader:
         symbol = fields.text("symbol") if fields.has("symbol") else ""
         if len(symbol) > 32 or not (symbol.isascii() and symbol.isprintable()):
             symbol = safe_text(symbol)
-        decimals = fields.integer("decimals", 0, 255)
+        decimals = fields.integer("decimals", 0, MAX_DECIMALS)
         if address in self.tokens:
             raise BadField(f"duplicate token {address}")
+        if len(self.tokens) >= MAX_TOKENS:
+            raise BadField(f"more than {MAX_TOKENS} tokens")
         self.tokens[address] = Token(address, symbol, decimals)
 
     def _pool(self, fields: Fields) -> None:
@@ -122,6 +128,8 @@ class _Reader:
         pool = FAMILIES[kind].from_fields(fields, address, dex, token0, token1, fee_ppm)
         if address in self.pools:
             raise BadField(f"duplicate pool {address}")
+        if len(self.pools) >= MAX_POOLS:
+            raise BadField(f"more than {MAX_POOLS} pools")
         self.pools[address] = pool
 
 
@@ -137,7 +145,7 @@ def load_snapshot(source: str | Path | IO[bytes], strict: bool = False) -> Snaps
     """
     name = str(source) if isinstance(source, str | Path) else str(getattr(source, "name", "the snapshot"))
     reader = _Reader()
-    problems: list[Problem] = []
+    problems = _Problems()
     lines = 0
     with ExitStack() as stack:
         try:
@@ -151,19 +159,29 @@ def load_snapshot(source: str | Path | IO[bytes], strict: bool = False) -> Snaps
                 try:
                     reader.take(line.decode("utf-8-sig" if number == 1 else "utf-8"))
                 except UnicodeDecodeError:
-                    problems.append(Problem(number, "not UTF-8"))
+                    problems.add(number, "not UTF-8")
                 except BadField as bad:
-                    problems.append(Problem(number, str(bad)))
+                    problems.add(number, str(bad))
         except OSError as error:
             raise SnapshotError(f"snapshot {name}: {error.strerror or error}") from error
-    problems.sort(key=lambda problem: problem.line)
-    if strict and problems:
-        first = "; ".join(f"line {p.line}: {p.reason}" for p in problems[:_NAMED_AT_MOST])
-        more = f"; and {len(problems) - _NAMED_AT_MOST} more" if len(problems) > _NAMED_AT_MOST else ""
+    if strict and problems.count:
+        first = "; ".join(f"line {p.line}: {p.reason}" for p in problems.kept[:_NAMED_AT_MOST])
+        more = f"; and {problems.count - _NAMED_AT_MOST} more" if problems.count > _NAMED_AT_MOST else ""
         raise SnapshotError(f"snapshot {name}: {first}{more}")
     state = MarketState(reader.block or _placeholder(), _all_tokens(reader), reader.pools)
-    counts = Counts(lines, len(reader.tokens), len(reader.pools), len(problems))
-    return Snapshot(state, reader.chain_id, tuple(problems), counts)
+    counts = Counts(lines, len(reader.tokens), len(reader.pools), problems.count)
+    return Snapshot(state, reader.chain_id, tuple(problems.kept), counts)
+
+
+class _Problems:
+    def __init__(self) -> None:
+        self.kept: list[Problem] = []
+        self.count = 0
+
+    def add(self, line: int, reason: str) -> None:
+        self.count += 1
+        if len(self.kept) < PROBLEMS_KEPT:
+            self.kept.append(Problem(line, reason))
 
 
 def _all_tokens(reader: _Reader) -> dict[Address, Token]:
@@ -184,41 +202,63 @@ def _unzipped(plain: IO[bytes]) -> BinaryIO:
     return buffered
 
 
-def _lines(stream: BinaryIO, problems: list[Problem]) -> Iterator[tuple[int, bytes]]:
+def _lines(stream: BinaryIO, problems: _Problems) -> Iterator[tuple[int, bytes]]:
     """Numbered lines; what is too long, or not to be unpacked, becomes a problem."""
-    number = 0
+    number = taken = 0
     while True:
         number += 1
         try:
             raw = stream.readline(MAX_LINE_BYTES + 1)
+            taken += len(raw)
             too_long = len(raw) > MAX_LINE_BYTES
-            while len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
+            while len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n") and taken <= MAX_FILE_BYTES:
                 raw = stream.readline(MAX_LINE_BYTES + 1)
+                taken += len(raw)
         except (EOFError, zlib.error, gzip.BadGzipFile):
-            problems.append(Problem(number, "the compressed file is damaged or ends early"))
+            problems.add(number, "the compressed file is damaged or ends early")
+            return
+        if taken > MAX_FILE_BYTES:
+            problems.add(number, f"the file is longer than {MAX_FILE_BYTES >> 20} MiB: the rest is not read")
+            return
+        if number > MAX_LINES:
+            problems.add(number, f"the file has more than {MAX_LINES} lines: the rest is not read")
             return
         if too_long:
-            problems.append(Problem(number, f"longer than {MAX_LINE_BYTES} bytes"))
+            problems.add(number, f"longer than {MAX_LINE_BYTES} bytes")
             continue
         if not raw:
             return
         yield number, raw
 
 
-def write_snapshot(state: MarketState, file: IO[str], chain_id: int | None = None) -> None:
-    """Write `state` as lines that `load_snapshot` reads back to the same pools and tokens."""
+def write_snapshot(state: MarketState, file: IO[str], chain_id: int | None = None) -> int:
+    """Write `state` as lines that `load_snapshot` reads back to the same pools and tokens.
+
+    Returns the number of pools left out because no line can hold them: without reserves, without a price, not read.
+    """
     block: dict[str, object] = {"type": "block", "number": state.block.number}
     if chain_id is not None:
         block["chain_id"] = chain_id
     block |= {"timestamp": state.block.timestamp, "base_fee_per_gas": str(state.block.base_fee_per_gas)}
-    rows: list[dict[str, object]] = [block]
-    rows += [
-        {"type": "token", "address": token.address, "symbol": token.symbol, "decimals": token.decimals}
-        for token in state.tokens.values()
-        if token.symbol or token.decimals
-    ]
-    rows += [
-        {
+    _write(file, block)
+    for token in state.tokens.values():
+        if (token.symbol or token.decimals) and token.decimals <= MAX_DECIMALS:
+            _write(
+                file,
+                {
+                    "type": "token",
+                    "address": token.address,
+                    "symbol": token.symbol,
+                    "decimals": token.decimals,
+                },
+            )
+    left_out = 0
+    for pool in state.pools.values():
+        own = FAMILIES[pool.kind].own_fields(pool)
+        if own is None:
+            left_out += 1
+            continue
+        row: dict[str, object] = {
             "type": "pool",
             "address": pool.address,
             "dex": pool.dex,
@@ -226,9 +266,40 @@ def write_snapshot(state: MarketState, file: IO[str], chain_id: int | None = Non
             "token0": pool.token0,
             "token1": pool.token1,
             "fee_ppm": pool.fee_ppm,
-            **FAMILIES[pool.kind].own_fields(pool),
         }
-        for pool in state.pools.values()
-    ]
-    for row in rows:
-        file.write(json.dumps(row, separators=(",", ":")) + "\n")
+        _write(file, row | own)
+    return left_out
+
+
+def _write(file: IO[str], row: dict[str, object]) -> None:
+    file.write(json.dumps(row, separators=(",", ":")) + "\n")
+
+
+def write_snapshot_file(path: str | Path, state: MarketState, chain_id: int | None = None) -> int:
+    """`write_snapshot` into a file, packed where its name ends in .gz. Whoever reads `path` sees the file that was
+    there before, or all of this one.
+
+    Returns the number of pools left out. Raises SnapshotError where the file cannot be written.
+    """
+    path = Path(path)
+    half = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            with half.open("wb") as plain:
+                if path.name.endswith(".gz"):
+                    # No name and no time in it: the same market makes the same file.
+                    packed = gzip.GzipFile("", "wb", compresslevel=6, fileobj=plain, mtime=0)
+                    with packed, io.TextIOWrapper(packed, "utf-8") as text:
+                        left_out = write_snapshot(state, text, chain_id)
+                else:
+                    lines = io.TextIOWrapper(plain, "utf-8")
+                    left_out = write_snapshot(state, lines, chain_id)
+                    lines.detach()
+                plain.flush()
+                os.fsync(plain.fileno())
+            half.replace(path)
+        finally:
+            half.unlink(missing_ok=True)
+    except OSError as error:
+        raise SnapshotError(f"snapshot {path}: cannot be written: {error.strerror or error}") from error
+    return left_out

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from arbtui.units import UINT256_MAX, div_up
+from arbtui.units import UINT256_MAX
 
 MIN_TICK = -887_272
 MAX_TICK = 887_272
@@ -77,7 +77,8 @@ def tick_at_sqrt_ratio(sqrt_price_x96: int) -> int:
 
 def amount0_delta_up(low: int, high: int, liquidity: int) -> int:
     """SqrtPriceMath.getAmount0Delta, rounded up: token0 between two sqrt prices."""
-    return div_up(div_up((liquidity << 96) * (high - low), high), low)
+    # Both divisions round up: negated, they round down, and so does what is negated again.
+    return -(-(liquidity << 96) * (high - low) // high // low)
 
 
 def amount0_delta_down(low: int, high: int, liquidity: int) -> int:

@@ -10,14 +10,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from arbtui.abi import encode_call
-from arbtui.domain import Call, CallResult, PoolKind
+from arbtui.abi import encode_call, topic
+from arbtui.domain import Call, CallResult, Log, PoolKind
 from arbtui.errors import MalformedAnswer
+from arbtui.market.family import Family
 from arbtui.market.fields import Fields
+from arbtui.market.logs import LogRefused, words_of
 from arbtui.market.pool import NeedsMore, Pool, Stretch, Swap, SwapReverts, impact_bps, wrong_token
 from arbtui.units import PPM, Address, Ppm, div_up
 
 MAX_RESERVE = 2**112 - 1
+_SYNC = topic("Sync(uint112,uint112)")
+_SWAP = topic("Swap(address,uint256,uint256,uint256,uint256,address)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,50 @@ def state_fields(pool: Pool) -> dict[str, object]:
     return {"reserve0": str(pool.reserve0), "reserve1": str(pool.reserve1)}
 
 
-def own_fields(pool: Pool) -> dict[str, object]:
-    """The family's own fields of a snapshot line."""
-    return state_fields(pool)
+def own_fields(pool: Pool) -> dict[str, object] | None:
+    """The family's own fields of a snapshot line, None for a pair without reserves."""
+    assert isinstance(pool, UniswapV2Pool)  # noqa: S101
+    return state_fields(pool) if pool.reserve0 > 0 and pool.reserve1 > 0 else None
+
+
+def apply_log(pool: Pool, log: Log) -> Pool:
+    """UniswapV2Pair._update ends with Sync, which tells both reserves. Raises LogRefused for one that cannot be."""
+    assert isinstance(pool, UniswapV2Pool)  # noqa: S101
+    if log.topics[0] != _SYNC:
+        raise LogRefused("an event that is not one of its family", pool.address)
+    reserve0, reserve1 = words_of(log, "Sync", 1, 2)
+    if reserve0 > MAX_RESERVE or reserve1 > MAX_RESERVE:
+        raise LogRefused("a Sync with a reserve beyond uint112", pool.address)
+    return UniswapV2Pool(pool.address, pool.dex, pool.token0, pool.token1, pool.fee_ppm, reserve0, reserve1)
+
+
+def unread(pool: Pool) -> Pool:
+    """The pair with nothing known of its state; every swap on it reverts."""
+    return UniswapV2Pool(pool.address, pool.dex, pool.token0, pool.token1, pool.fee_ppm, 0, 0)
+
+
+def difference(kept: Pool, read: Pool) -> str:
+    """What of `kept` is not as it was read; "" where all is."""
+    assert isinstance(kept, UniswapV2Pool)  # noqa: S101
+    assert isinstance(read, UniswapV2Pool)  # noqa: S101
+    return "; ".join(
+        f"{name} {getattr(kept, name)}, on the chain {getattr(read, name)}"
+        for name in ("reserve0", "reserve1")
+        if getattr(kept, name) != getattr(read, name)
+    )
+
+
+FAMILY = Family(
+    read_calls=read_calls,
+    with_answers=with_answers,
+    from_fields=from_fields,
+    own_fields=own_fields,
+    state_fields=state_fields,
+    log_topics=frozenset({_SYNC}),
+    swap_topics=frozenset({_SWAP}),
+    apply_log=apply_log,
+    unread=unread,
+    # A Sync says all there is to know.
+    wants_reading=lambda _: False,
+    difference=difference,
+)

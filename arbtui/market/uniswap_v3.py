@@ -1,29 +1,25 @@
 """Uniswap V3 pools: concentrated liquidity, swapped exactly as UniswapV3Pool.swap does.
 
 Sources: v3-core's UniswapV3Pool.swap, SwapMath.computeSwapStep, TickBitmap.nextInitializedTickWithinOneWord;
-whitepaper sections 6.2 and 6.3.
+whitepaper sections 6.2 and 6.3. How a pool is read and kept is in `uniswap_v3_state`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from operator import itemgetter
+from threading import Lock
 from typing import ClassVar, NamedTuple
 
-from arbtui.abi import encode_call
-from arbtui.domain import Call, CallResult, PoolKind
-from arbtui.errors import MalformedAnswer
-from arbtui.market.fields import BadField, Fields
-from arbtui.market.pool import NeedsMore, Pool, Stretch, Swap, SwapReverts, impact_bps, wrong_token
+from arbtui.domain import PoolKind
+from arbtui.market.pool import Stretch, Swap, SwapReverts, impact_bps, wrong_token
 from arbtui.market.tick_math import (
     MAX_SQRT_RATIO,
     MAX_TICK,
     MIN_SQRT_RATIO,
     MIN_TICK,
-    PriceError,
     amount0_delta_down,
     amount0_delta_up,
     amount1_delta_down,
@@ -37,7 +33,7 @@ from arbtui.units import PPM, Address, Ppm, mul_div_up
 
 MAX_LIQUIDITY = 2**128 - 1
 MAX_TICK_SPACING = 16_383
-#: Bitmap words read on each side of the one that holds the current tick.
+#: Bitmap words read on each side of the one that holds the current tick, where not all are.
 WINDOW_WORDS = 2
 BEYOND_WINDOW = "beyond the ticks that were read"
 
@@ -45,7 +41,10 @@ _index = itemgetter(0)
 
 
 class _End(NamedTuple):
-    """Where a swap ends. `tick` is None where it must still be found from the price."""
+    """Where a swap ends, and what it took and gave on the way; `amount_in` has the fee in it.
+
+    `tick` is None where it must still be found from the price.
+    """
 
     sqrt_price_x96: int
     tick: int | None
@@ -53,7 +52,175 @@ class _End(NamedTuple):
     amount_in: int
     amount_out: int
     fee: int
-    remaining: int
+    remaining: int = 0
+
+
+#: Two threads may quote the same pool; only one makes a step.
+_growing = Lock()
+
+
+class _Ladder:
+    """The whole steps of a swap in one direction from a pool's state, taken as far as anybody asked.
+
+    A step of UniswapV3Pool.swap goes to the next initialised tick or the end of a bitmap word. What a *whole* step
+    takes and gives depends on nothing but where it starts, and exact-in and exact-out agree on it; so the steps are
+    kept, and a swap is the search for its last whole step and one part of a step. A whole step with exact-in needs
+    `floor(remaining * (1e6 - fee) / 1e6) >= step_in`, which is `remaining >= step_in + ceil(step_in * fee / (1e6 -
+    fee))`: the sum it also takes.
+
+    `ends[0]` is the pool's state, `ends[k]` what is so after k whole steps; `ins` and `outs` are its sums, apart for
+    the search.
+    """
+
+    __slots__ = ("_at", "_down", "_fee_ppm", "_kept", "_limit", "_pool", "ends", "ins", "outs", "refusal")
+
+    def __init__(self, pool: UniswapV3Pool, zero_for_one: bool) -> None:
+        self._pool = pool
+        self._down = zero_for_one
+        self._fee_ppm, self._kept = pool.fee_ppm, PPM - pool.fee_ppm
+        self._limit = MIN_SQRT_RATIO + 1 if zero_for_one else MAX_SQRT_RATIO - 1
+        # The next tick that could be crossed: ticks[_at - 1] downwards, ticks[_at] upwards.
+        self._at = bisect_right(pool.ticks, pool.tick, key=_index)
+        price = pool.sqrt_price_x96
+        self.ends = [_End(price, pool.tick, pool.liquidity, 0, 0, 0)]
+        self.ins, self.outs = [0], [0]
+        #: Why no further step can be taken: a contract's reason, "" where the price range ends; None while one can.
+        self.refusal: str | None = None
+        if price == 0:
+            self.refusal = "LOK"
+        elif (price <= self._limit) if zero_for_one else (price >= self._limit):
+            self.refusal = "SPL"
+        elif pool.is_astray:
+            self.refusal = BEYOND_WINDOW
+
+    def _grow(self) -> None:
+        """Take one more whole step, or say in `refusal` why there is none."""
+        price, tick, liquidity, spent, given, fees, _ = self.ends[-1]
+        if price == self._limit or tick is None:
+            self.refusal = ""
+            return
+        pool, at = self._pool, self._at
+        ticks, spacing, window = pool.ticks, pool.tick_spacing, pool.window
+        crossed: int | None = None
+        if self._down:
+            boundary = (tick // spacing >> 8 << 8) * spacing
+            if window is not None and boundary < window[0]:
+                self.refusal = BEYOND_WINDOW
+                return
+            if at and ticks[at - 1][0] >= boundary:
+                boundary, crossed = ticks[at - 1]
+            elif not liquidity and window is None:
+                # With nothing to trade the words between change neither price nor amounts.
+                boundary, crossed = ticks[at - 1] if at else (MIN_TICK, None)
+            boundary = max(boundary, MIN_TICK)
+            ratio = sqrt_ratio_at_tick(boundary)
+            target = max(ratio, self._limit)
+            step_in = amount0_delta_up(target, price, liquidity)
+            step_out = amount1_delta_down(target, price, liquidity)
+            following = boundary - 1
+        else:
+            boundary = ((tick // spacing + 1 >> 8 << 8) + 255) * spacing
+            if window is not None and boundary > window[1]:
+                self.refusal = BEYOND_WINDOW
+                return
+            if at < len(ticks) and ticks[at][0] <= boundary:
+                boundary, crossed = ticks[at]
+            elif not liquidity and window is None:
+                boundary, crossed = ticks[at] if at < len(ticks) else (MAX_TICK, None)
+            boundary = min(boundary, MAX_TICK)
+            ratio = sqrt_ratio_at_tick(boundary)
+            target = min(ratio, self._limit)
+            step_in = amount1_delta_up(price, target, liquidity)
+            step_out = amount0_delta_down(price, target, liquidity)
+            following = boundary
+        if crossed is not None and target == ratio:
+            liquidity = liquidity - crossed if self._down else liquidity + crossed
+            self._at = at - 1 if self._down else at + 1
+            if not 0 <= liquidity <= MAX_LIQUIDITY:
+                self.refusal = "LS" if liquidity < 0 else "LA"
+        fee = mul_div_up(step_in, self._fee_ppm, self._kept)
+        end = _End(
+            target,
+            following if target == ratio else None,
+            liquidity,
+            spent + step_in + fee,
+            given + step_out,
+            fees + fee,
+        )
+        # In this order: who searches the sums in another thread finds the end that belongs to them.
+        self.ends.append(end)
+        self.ins.append(end.amount_in)
+        self.outs.append(end.amount_out)
+
+    def reach(self, sums: list[int], amount: int) -> int:
+        """The first whole step whose sum is `amount` or more; 0 where even all of them do not take so much.
+
+        Raises SwapReverts where the pool would not come so far.
+        """
+        if sums[-1] < amount:
+            with _growing:
+                while sums[-1] < amount:
+                    if self.refusal is None:
+                        self._grow()
+                    elif self.refusal:
+                        raise SwapReverts(self.refusal, self._pool.address)
+                    else:
+                        return 0
+        step = bisect_left(sums, amount)
+        if sums[step] == amount:
+            self._crossed(step)
+        return step
+
+    def _crossed(self, step: int) -> None:
+        if not 0 <= self.ends[step].liquidity <= MAX_LIQUIDITY:
+            raise SwapReverts(self.refusal or "", self._pool.address)
+
+    def part_in(self, before: _End, amount: int) -> tuple[int, int, int]:
+        """(price, net input, output) of what is left of `amount` after `before`, too little for the next step."""
+        price, liquidity = before.sqrt_price_x96, before.liquidity
+        net = (amount - before.amount_in) * self._kept // PPM
+        following = next_sqrt_price_from_input(price, liquidity, net, self._down)
+        if self._down:
+            taken = amount0_delta_up(following, price, liquidity)
+            return following, taken, amount1_delta_down(following, price, liquidity)
+        taken = amount1_delta_up(price, following, liquidity)
+        return following, taken, amount0_delta_down(price, following, liquidity)
+
+    def exact_in(self, amount: int) -> _End:
+        step = self.reach(self.ins, amount)
+        if not step:
+            return self.ends[-1]._replace(remaining=amount - self.ins[-1])
+        if self.ins[step] == amount:
+            return self.ends[step]
+        before = self.ends[step - 1]
+        price, taken, given = self.part_in(before, amount)
+        return before._replace(
+            sqrt_price_x96=price,
+            tick=before.tick if price == before.sqrt_price_x96 else None,
+            amount_in=amount,
+            amount_out=before.amount_out + given,
+            fee=before.fee + amount - before.amount_in - taken,
+        )
+
+    def exact_out(self, amount: int) -> _End:
+        step = self.reach(self.outs, amount)
+        if not step:
+            return self.ends[-1]._replace(remaining=amount - self.outs[-1])
+        if self.outs[step] == amount:
+            return self.ends[step]
+        before, whole = self.ends[step - 1], self.ends[step]
+        start, liquidity = before.sqrt_price_x96, before.liquidity
+        price = next_sqrt_price_from_output(start, liquidity, amount - before.amount_out, self._down)
+        low, high = min(price, start), max(price, start)
+        taken = (amount0_delta_up if self._down else amount1_delta_up)(low, high, liquidity)
+        fee = mul_div_up(taken, self._fee_ppm, self._kept)
+        if price == whole.sqrt_price_x96:
+            # With more liquidity than 2**96 the last unit can move the price all the way: the tick is crossed.
+            self._crossed(step)
+            tick, liquidity = whole.tick, whole.liquidity
+        else:
+            tick = before.tick if price == start else None
+        return _End(price, tick, liquidity, before.amount_in + taken + fee, amount, before.fee + fee)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +229,10 @@ class UniswapV3Pool:
 
     `window` is the inclusive range of ticks, whole bitmap words, that was read; None where all ticks are known.
     A swap that would leave it reverts with `BEYOND_WINDOW`. A sqrt price of 0 is a pool not initialised or not read.
+
+    `gross` is the liquidity_gross of each of `ticks`, or None where it is not known: only a burn needs it, to tell
+    whether a tick whose net is 0 is still initialised and so still ends a step. `reach` says how the pool is read:
+    so many bitmap words on each side of the current one, or None for the whole bitmap.
     """
 
     kind: ClassVar[PoolKind] = PoolKind.UNISWAP_V3
@@ -77,13 +248,28 @@ class UniswapV3Pool:
     liquidity: int
     ticks: tuple[tuple[int, int], ...]
     window: tuple[int, int] | None = None
+    gross: tuple[int, ...] | None = None
+    reach: int | None = field(default=None, compare=False)
+    _ladders: list[_Ladder | None] = field(
+        default_factory=lambda: [None, None], init=False, repr=False, compare=False
+    )
 
     @classmethod
     def unread(
-        cls, address: Address, dex: str, token0: Address, token1: Address, fee_ppm: Ppm, tick_spacing: int
+        cls,
+        address: Address,
+        dex: str,
+        token0: Address,
+        token1: Address,
+        fee_ppm: Ppm,
+        tick_spacing: int,
+        reach: int | None = WINDOW_WORDS,
     ) -> UniswapV3Pool:
-        """A pool of which only the immutables are known: to be given to `read_calls`."""
-        return cls(address, dex, token0, token1, fee_ppm, tick_spacing, 0, 0, 0, (), None)
+        """A pool of which only the immutables are known: to be given to `read_calls`.
+
+        `reach`: bitmap words to read on each side of the current one; None reads all there are (`bitmap_words`).
+        """
+        return cls(address, dex, token0, token1, fee_ppm, tick_spacing, 0, 0, 0, (), None, (), reach)
 
     def _zero_for_one(self, token_in: Address) -> bool:
         if token_in == self.token0:
@@ -92,148 +278,45 @@ class UniswapV3Pool:
             return False
         raise wrong_token(self, token_in)
 
-    def _run(self, zero_for_one: bool, amount: int, exact_in: bool) -> _End:
+    def _ladder(self, zero_for_one: bool) -> _Ladder:
+        ladder = self._ladders[zero_for_one]
+        if ladder is None:
+            ladder = self._ladders[zero_for_one] = _Ladder(self, zero_for_one)
+        return ladder
+
+    def _run(self, token_in: Address, amount: int, exact_in: bool) -> _End:
         """UniswapV3Pool.swap with the widest price limit. Raises SwapReverts."""
+        ladder = self._ladder(self._zero_for_one(token_in))
         if amount <= 0:
             raise SwapReverts("AS", self.address)
         if amount >= 2**255:
             raise SwapReverts("the amount does not fit int256", self.address)
-        price, tick, liquidity = self.sqrt_price_x96, self.tick, self.liquidity
-        if price == 0:
-            raise SwapReverts("LOK", self.address)
-        limit = MIN_SQRT_RATIO + 1 if zero_for_one else MAX_SQRT_RATIO - 1
-        if (price <= limit) if zero_for_one else (price >= limit):
-            raise SwapReverts("SPL", self.address)
-
-        ticks, spacing, fee_ppm = self.ticks, self.tick_spacing, self.fee_ppm
-        kept = PPM - fee_ppm
-        lowest, highest = self.window or (None, None)
-        total = len(ticks)
-        # The next tick that could be crossed: ticks[at - 1] downwards, ticks[at] upwards.
-        at = bisect_right(ticks, tick, key=_index)
-        remaining, other, fees = amount, 0, 0
-        ended_on: int | None = tick
-
-        while remaining and price != limit:
-            if zero_for_one:
-                word_start = (tick // spacing >> 8 << 8) * spacing
-                if lowest is not None and word_start < lowest:
-                    raise SwapReverts(BEYOND_WINDOW, self.address)
-                boundary, crosses = word_start, False
-                if at and ticks[at - 1][0] >= word_start:
-                    boundary, crosses = ticks[at - 1][0], True
-                elif not liquidity and lowest is None:
-                    # With nothing to trade the words between change neither price nor amounts.
-                    boundary, crosses = (ticks[at - 1][0], True) if at else (MIN_TICK, False)
-                boundary = max(boundary, MIN_TICK)
-                target = max(sqrt_ratio_at_tick(boundary), limit)
-                if exact_in:
-                    net = remaining * kept // PPM
-                    step_in = amount0_delta_up(target, price, liquidity)
-                    if net >= step_in:
-                        following = target
-                    else:
-                        following = self._next_from_input(price, liquidity, net, True)
-                        step_in = amount0_delta_up(following, price, liquidity)
-                    step_out = amount1_delta_down(following, price, liquidity)
-                else:
-                    step_out = amount1_delta_down(target, price, liquidity)
-                    if remaining >= step_out:
-                        following = target
-                    else:
-                        following = self._next_from_output(price, liquidity, remaining, True)
-                        step_out = min(amount1_delta_down(following, price, liquidity), remaining)
-                    step_in = amount0_delta_up(following, price, liquidity)
-            else:
-                word_end = ((tick // spacing + 1 >> 8 << 8) + 255) * spacing
-                if highest is not None and word_end > highest:
-                    raise SwapReverts(BEYOND_WINDOW, self.address)
-                boundary, crosses = word_end, False
-                if at < total and ticks[at][0] <= word_end:
-                    boundary, crosses = ticks[at][0], True
-                elif not liquidity and highest is None:
-                    boundary, crosses = (ticks[at][0], True) if at < total else (MAX_TICK, False)
-                boundary = min(boundary, MAX_TICK)
-                target = min(sqrt_ratio_at_tick(boundary), limit)
-                if exact_in:
-                    net = remaining * kept // PPM
-                    step_in = amount1_delta_up(price, target, liquidity)
-                    if net >= step_in:
-                        following = target
-                    else:
-                        following = self._next_from_input(price, liquidity, net, False)
-                        step_in = amount1_delta_up(price, following, liquidity)
-                    step_out = amount0_delta_down(price, following, liquidity)
-                else:
-                    step_out = amount0_delta_down(price, target, liquidity)
-                    if remaining >= step_out:
-                        following = target
-                    else:
-                        following = self._next_from_output(price, liquidity, remaining, False)
-                        step_out = min(amount0_delta_down(price, following, liquidity), remaining)
-                    step_in = amount1_delta_up(price, following, liquidity)
-
-            if exact_in:
-                fee = remaining - step_in if following != target else mul_div_up(step_in, fee_ppm, kept)
-                remaining -= step_in + fee
-                other += step_out
-            else:
-                fee = mul_div_up(step_in, fee_ppm, kept)
-                remaining -= step_out
-                other += step_in + fee
-            fees += fee
-
-            if following == sqrt_ratio_at_tick(boundary):
-                if crosses:
-                    if zero_for_one:
-                        at -= 1
-                        liquidity -= ticks[at][1]
-                    else:
-                        liquidity += ticks[at][1]
-                        at += 1
-                    if liquidity < 0:
-                        raise SwapReverts("LS", self.address)
-                    if liquidity > MAX_LIQUIDITY:
-                        raise SwapReverts("LA", self.address)
-                tick = boundary - 1 if zero_for_one else boundary
-                ended_on = tick
-            elif following != price:
-                ended_on = None
-            price = following
-
-        spent, given = (amount - remaining, other) if exact_in else (other, amount - remaining)
-        return _End(price, ended_on, liquidity, spent, given, fees, remaining)
-
-    def _next_from_input(self, price: int, liquidity: int, amount: int, zero_for_one: bool) -> int:
-        try:
-            return next_sqrt_price_from_input(price, liquidity, amount, zero_for_one)
-        except PriceError as error:
-            raise SwapReverts(str(error), self.address) from error
-
-    def _next_from_output(self, price: int, liquidity: int, amount: int, zero_for_one: bool) -> int:
-        try:
-            return next_sqrt_price_from_output(price, liquidity, amount, zero_for_one)
-        except PriceError as error:
-            raise SwapReverts(str(error), self.address) from error
+        return ladder.exact_in(amount) if exact_in else ladder.exact_out(amount)
 
     def _swap(self, token_in: Address, amount: int, exact_in: bool) -> Swap:
-        end = self._run(self._zero_for_one(token_in), amount, exact_in)
+        end = self._run(token_in, amount, exact_in)
         tick = end.tick if end.tick is not None else tick_at_sqrt_ratio(end.sqrt_price_x96)
-        after = UniswapV3Pool(
+        after = self.at_price(end.sqrt_price_x96, tick, end.liquidity)
+        impact = impact_bps(end.amount_in - end.fee, end.amount_out, self.spot_ratio(token_in))
+        return Swap(end.amount_in, end.amount_out, end.fee, impact, after)
+
+    def at_price(self, sqrt_price_x96: int, tick: int, liquidity: int) -> UniswapV3Pool:
+        """The same pool and ticks where a swap leaves it."""
+        return UniswapV3Pool(
             self.address,
             self.dex,
             self.token0,
             self.token1,
             self.fee_ppm,
             self.tick_spacing,
-            end.sqrt_price_x96,
+            sqrt_price_x96,
             tick,
-            end.liquidity,
+            liquidity,
             self.ticks,
             self.window,
+            self.gross,
+            self.reach,
         )
-        impact = impact_bps(end.amount_in - end.fee, end.amount_out, self.spot_ratio(token_in))
-        return Swap(end.amount_in, end.amount_out, end.fee, impact, after)
 
     def swap_exact_in(self, token_in: Address, amount_in: int) -> Swap:
         """UniswapV3Pool.swap with a positive amount; takes less than offered where liquidity ends, as the pool does."""
@@ -244,38 +327,53 @@ class UniswapV3Pool:
         return self._swap(token_in, amount_out, False)
 
     def quote_out(self, token_in: Address, amount_in: int) -> int:
+        zero_for_one = token_in == self.token0 or self._zero_for_one(token_in)
+        if not 0 < amount_in < 2**255:
+            return 0
+        ladder = self._ladders[zero_for_one] or self._ladder(zero_for_one)
         try:
-            end = self._run(self._zero_for_one(token_in), amount_in, True)
+            step = ladder.reach(ladder.ins, amount_in)
         except SwapReverts:
             return 0
-        return 0 if end.remaining else end.amount_out
+        if not step:
+            return 0
+        if ladder.ins[step] == amount_in:
+            return ladder.ends[step].amount_out
+        before = ladder.ends[step - 1]
+        return before.amount_out + ladder.part_in(before, amount_in)[2]
 
     def least_in(self, token_in: Address, amount_out: int) -> int:
-        zero_for_one = self._zero_for_one(token_in)
+        ladder = self._ladder(self._zero_for_one(token_in))
+        if not 0 < amount_out < 2**255:
+            return 0
         try:
-            end = self._run(zero_for_one, amount_out, False)
+            step = ladder.reach(ladder.outs, amount_out)
+            guess = ladder.exact_out(amount_out).amount_in
         except SwapReverts:
             return 0
-        if end.remaining or end.amount_in <= 0:
+        if not step:
             return 0
-        # Exact-out rounds each step against the payer, so its input may be a little more, or less, than the least.
-        high, step = end.amount_in, 1
-        while self.quote_out(token_in, high) < amount_out:
-            high += step
-            step *= 2
-            if step > 1 << 16:
-                return 0
-        low, step = high - 1, 1
-        while low > 0 and self.quote_out(token_in, low) >= amount_out:
-            high, low, step = low, low - step, step * 2
-        low = max(low, 0)
+        # What completes the step gives enough, what completes the one before does not; exact-out rounds each step
+        # against the payer, so its input is a good guess between, a little more or less than the least.
+        low, high = ladder.ends[step - 1].amount_in, ladder.ends[step].amount_in
+        guess, stride = min(max(guess, low + 1), high), 1
+        if self.quote_out(token_in, guess) >= amount_out:
+            high = guess
+            while high - stride > low and self.quote_out(token_in, high - stride) >= amount_out:
+                high, stride = high - stride, stride * 2
+            low = max(low, high - stride)
+        else:
+            low = guess
+            while low + stride < high and self.quote_out(token_in, low + stride) < amount_out:
+                low, stride = low + stride, stride * 2
+            high = min(high, low + stride)
         while high - low > 1:
             middle = (low + high) // 2
             if self.quote_out(token_in, middle) >= amount_out:
                 high = middle
             else:
                 low = middle
-        return high
+        return high if high < 2**255 else 0
 
     def spot_ratio(self, token_in: Address) -> tuple[int, int]:
         square = self.sqrt_price_x96**2
@@ -285,7 +383,7 @@ class UniswapV3Pool:
         """One stretch per range between initialised ticks (whitepaper 6.2.1: x = L / sqrt(P), y = L * sqrt(P))."""
         zero_for_one = self._zero_for_one(token_in)
         price, liquidity, ticks = self.sqrt_price_x96, self.liquidity, self.ticks
-        if not price:
+        if not price or self.is_astray:
             return
         kept = PPM - self.fee_ppm
         lowest, highest = self.window or (MIN_TICK, MAX_TICK)
@@ -325,6 +423,11 @@ class UniswapV3Pool:
                 at += 1
             price = target
 
+    @property
+    def is_astray(self) -> bool:
+        """Whether the price has left the ticks that were read: nothing is known of what is around it."""
+        return self.window is not None and not self.window[0] <= self.tick <= self.window[1]
+
     def virtual_reserves(self, token_in: Address) -> tuple[int, int]:
         if not self.sqrt_price_x96:
             return 0, 0
@@ -340,219 +443,3 @@ class UniswapV3Pool:
 
     def depth(self, token: Address) -> int:
         return self.virtual_reserves(token)[0]
-
-
-def _word(tick: int, spacing: int) -> int:
-    return tick // spacing >> 8
-
-
-def _words_around(tick: int, spacing: int) -> range:
-    """Bitmap words within WINDOW_WORDS of the one that holds `tick`, cut to those that exist."""
-    centre = _word(tick, spacing)
-    first, last = _word(MIN_TICK, spacing), _word(MAX_TICK, spacing)
-    return range(max(centre - WINDOW_WORDS, first), min(centre + WINDOW_WORDS, last) + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What has been read so far, and which words and ticks the open calls ask for, in that order."""
-
-    slot0: tuple[int, int] | None
-    liquidity: int
-    words: Mapping[int, int]
-    nets: Mapping[int, int]
-    asked_words: tuple[int, ...]
-    asked_ticks: tuple[int, ...]
-
-
-def _opening(pool: UniswapV3Pool) -> _Known:
-    if not pool.sqrt_price_x96:
-        return _Known(None, 0, {}, {}, (), ())
-    words = _words_around(pool.tick, pool.tick_spacing)
-    ticks = tuple(index for index, _ in pool.ticks if _word(index, pool.tick_spacing) in words)
-    return _Known(None, 0, {}, {}, tuple(words), ticks)
-
-
-def _calls(pool: UniswapV3Pool, known: _Known) -> tuple[Call, ...]:
-    name = f"{pool.dex} pool {pool.address}"
-    calls = []
-    if known.slot0 is None:
-        calls.append(Call(pool.address, encode_call("slot0()"), f"{name} slot0()"))
-        calls.append(Call(pool.address, encode_call("liquidity()"), f"{name} liquidity()"))
-    calls += [
-        Call(pool.address, encode_call("tickBitmap(int16)", word), f"{name} tickBitmap({word})")
-        for word in known.asked_words
-    ]
-    calls += [
-        Call(pool.address, encode_call("ticks(int24)", tick), f"{name} ticks({tick})")
-        for tick in known.asked_ticks
-    ]
-    return tuple(calls)
-
-
-def read_calls(pool: Pool) -> tuple[Call, ...]:
-    """slot0(), liquidity(), the bitmap words around the last known tick, and ticks() for every tick known there.
-
-    A pool never read asks for the first two only: what else is needed follows from the answers.
-    """
-    assert isinstance(pool, UniswapV3Pool)  # noqa: S101 - the registry pairs kinds with modules
-    return _calls(pool, _opening(pool))
-
-
-def _signed(word: int, bits: int) -> int:
-    """The low `bits` of an ABI word as a two's complement number."""
-    word &= (1 << bits) - 1
-    return word - (1 << bits) if word >> (bits - 1) else word
-
-
-def with_answers(asked: Pool | NeedsMore, results: Sequence[CallResult]) -> Pool | NeedsMore:
-    """The pool as the answers say, or NeedsMore where they show words or ticks that were not asked for.
-
-    `asked` is the pool given to `read_calls`, or the NeedsMore of the step before; all steps at one block. Raises
-    MalformedAnswer for a failed, short or impossible answer.
-    """
-    if isinstance(asked, NeedsMore):
-        pool, known, calls = asked.pool, asked.known, asked.calls
-    else:
-        pool, known, calls = asked, None, ()
-    assert isinstance(pool, UniswapV3Pool)  # noqa: S101
-    if known is None:
-        known = _opening(pool)
-        calls = _calls(pool, known)
-    assert isinstance(known, _Known)  # noqa: S101
-    if len(results) != len(calls):
-        raise MalformedAnswer(f"{pool.dex} pool {pool.address}: {len(results)} answers to {len(calls)} calls")
-    answers = iter(zip(calls, results, strict=True))
-
-    def words_of(count: int) -> list[int]:
-        call, result = next(answers)
-        if not result.success or len(result.data) < 32 * count:
-            raise MalformedAnswer(f"{call.what}: no answer of {count} words; is it a Uniswap V3 pool?")
-        return [int.from_bytes(result.data[i : i + 32]) for i in range(0, 32 * count, 32)]
-
-    slot0, liquidity = known.slot0, known.liquidity
-    if slot0 is None:
-        price, raw_tick = words_of(7)[:2]
-        slot0 = (price, _signed(raw_tick, 24))
-        liquidity = words_of(1)[0]
-        if (price and not MIN_SQRT_RATIO <= price < MAX_SQRT_RATIO) or liquidity > MAX_LIQUIDITY:
-            raise MalformedAnswer(f"{calls[0].what}: a price or liquidity that no pool can have")
-    words = {**known.words, **{word: words_of(1)[0] for word in known.asked_words}}
-    nets = {**known.nets, **{tick: _signed(words_of(2)[1], 128) for tick in known.asked_ticks}}
-
-    price, tick = slot0
-    spacing = pool.tick_spacing
-    if price == 0:
-        return replace(pool, sqrt_price_x96=0, tick=0, liquidity=0, ticks=(), window=None)
-    span = _words_around(tick, spacing)
-    initialised = tuple((word * 256 + bit) * spacing for word in span for bit in _bits(words.get(word, 0)))
-    more_words = tuple(word for word in span if word not in words)
-    more_ticks = tuple(index for index in initialised if index not in nets)
-    if more_words or more_ticks:
-        half = _Known(slot0, liquidity, words, nets, more_words, more_ticks)
-        return NeedsMore(_calls(pool, half), pool, half)
-    everything = len(span) == len(range(_word(MIN_TICK, spacing), _word(MAX_TICK, spacing) + 1))
-    return replace(
-        pool,
-        sqrt_price_x96=price,
-        tick=tick,
-        liquidity=liquidity,
-        ticks=tuple((index, nets[index]) for index in initialised),
-        window=None if everything else (span[0] * 256 * spacing, (span[-1] * 256 + 255) * spacing),
-    )
-
-
-def _bits(word: int) -> Iterator[int]:
-    """Positions of the set bits, lowest first."""
-    while word:
-        low = word & -word
-        yield low.bit_length() - 1
-        word ^= low
-
-
-def from_fields(
-    fields: Fields, address: Address, dex: str, token0: Address, token1: Address, fee_ppm: Ppm
-) -> Pool:
-    """A pool from the family's own fields of a snapshot line, checked for what no pool's state can be."""
-    spacing = fields.integer("tick_spacing", 1, MAX_TICK_SPACING)
-    price = fields.integer("sqrt_price_x96", MIN_SQRT_RATIO, MAX_SQRT_RATIO - 1)
-    tick = fields.integer("tick", MIN_TICK - 1, MAX_TICK)
-    liquidity = fields.integer("liquidity", 0, MAX_LIQUIDITY)
-    ticks = tuple(fields.pairs("ticks"))
-    window = None
-    if fields.has("window"):
-        edges = fields.pairs("window")
-        if len(edges) != 1 or edges[0][0] > tick or edges[0][1] < tick:
-            raise BadField("window is not one range around the tick")
-        window = edges[0]
-        if window[0] % (256 * spacing) or (window[1] + spacing) % (256 * spacing):
-            raise BadField("window is not whole bitmap words")
-    _check_price(price, tick)
-    _check_ticks(ticks, spacing, tick, liquidity, window)
-    return UniswapV3Pool(
-        address, dex, token0, token1, fee_ppm, spacing, price, tick, liquidity, ticks, window
-    )
-
-
-def _check_price(price: int, tick: int) -> None:
-    # A swap down that stops on a tick leaves the price at that tick's ratio and the tick one below.
-    low = sqrt_ratio_at_tick(max(tick, MIN_TICK))
-    high = sqrt_ratio_at_tick(min(tick + 1, MAX_TICK))
-    if not low <= price <= high:
-        raise BadField("sqrt_price_x96 does not lie in tick")
-
-
-def _check_ticks(
-    ticks: tuple[tuple[int, int], ...],
-    spacing: int,
-    tick: int,
-    liquidity: int,
-    window: tuple[int, int] | None,
-) -> None:
-    low, high = window or (MIN_TICK, MAX_TICK)
-    low, high = max(low, MIN_TICK), min(high, MAX_TICK)
-    for index, net in ticks:
-        if not low <= index <= high:
-            raise BadField(f"ticks: index {index} is out of range")
-        if index % spacing:
-            raise BadField(f"ticks: index {index} is not a multiple of tick_spacing {spacing}")
-        if abs(net) > MAX_LIQUIDITY:
-            raise BadField(f"ticks: liquidity_net at {index} is out of range")
-    if any(left[0] >= right[0] for left, right in pairwise(ticks)):
-        raise BadField("ticks are not sorted by index, or one is there twice")
-    if window is not None:
-        return
-    running = here = 0
-    for index, net in ticks:
-        running += net
-        if not 0 <= running <= MAX_LIQUIDITY:
-            raise BadField(f"ticks: liquidity from {index} on is out of range")
-        if index <= tick:
-            here = running
-    if here != liquidity:
-        raise BadField("liquidity differs from the sum of liquidity_net up to tick")
-    if running:
-        raise BadField("liquidity_net does not sum to zero")
-
-
-def state_fields(pool: Pool) -> dict[str, object]:
-    """What a swap changes, as JSON: amounts are decimal strings."""
-    assert isinstance(pool, UniswapV3Pool)  # noqa: S101
-    return {
-        "sqrt_price_x96": str(pool.sqrt_price_x96),
-        "tick": pool.tick,
-        "liquidity": str(pool.liquidity),
-    }
-
-
-def own_fields(pool: Pool) -> dict[str, object]:
-    """The family's own fields of a snapshot line; `window` (one pair) only where not all ticks are known."""
-    assert isinstance(pool, UniswapV3Pool)  # noqa: S101
-    row: dict[str, object] = {
-        "tick_spacing": pool.tick_spacing,
-        **state_fields(pool),
-        "ticks": [[index, str(net)] for index, net in pool.ticks],
-    }
-    if pool.window is not None:
-        row["window"] = [list(pool.window)]
-    return row

@@ -1,16 +1,20 @@
 """Cycles that pay: enumeration, screening in floats, sizing in exact integers."""
 
-from arbtui.search.cycles import MAX_HOPS, CycleIndex, enumerate_cycles
-from arbtui.search.finder import Finder, SearchResult, find_opportunities
-from arbtui.search.sizing import SCREEN_THRESHOLD, size
+from arbtui.search.cycles import CORE_CYCLES, CORE_POOLS, MAX_HOPS, CycleIndex, enumerate_cycles
+from arbtui.search.finder import CHECK_EVERY, Finder, find_opportunities, size
+from arbtui.search.result import Mismatch, SearchResult, sharing
 
 __all__ = [
+    "CHECK_EVERY",
+    "CORE_CYCLES",
+    "CORE_POOLS",
     "MAX_HOPS",
-    "SCREEN_THRESHOLD",
     "CycleIndex",
     "Finder",
+    "Mismatch",
     "SearchResult",
     "enumerate_cycles",
     "find_opportunities",
+    "sharing",
     "size",
 ]

@@ -18,6 +18,8 @@ from arbtui.units import Address
 #: Within this of a rate of 1 the float rate is recomputed from exact integers.
 _NEAR_ONE = 1e-9
 _MAX_PIECES = 20_000
+#: Below this a capacity's rounding to a whole unit is more than floats' own.
+_FEW_UNITS = 1e9
 
 
 class Leg:
@@ -25,17 +27,18 @@ class Leg:
 
     __slots__ = ("a", "c", "capacity", "pool", "stretch", "token_in")
 
-    def __init__(self, pool: Pool, token_in: Address, stretch: Stretch) -> None:
+    def __init__(self, pool: Pool, token_in: Address, stretch: Stretch, following: Stretch | None) -> None:
         self.pool = pool
         self.token_in = token_in
         self.stretch = stretch
-        self.a, self.c, self.capacity = _floats(stretch)
+        self.a, self.c, self.capacity = _floats(stretch, following)
 
     @classmethod
     def of(cls, pool: Pool, token_in: Address) -> Leg | None:
         """None where nothing can be traded."""
-        stretch = next(pool.stretches(token_in), None)
-        return None if stretch is None else cls(pool, token_in, stretch)
+        stretches = pool.stretches(token_in)
+        stretch = next(stretches, None)
+        return None if stretch is None else cls(pool, token_in, stretch, next(stretches, None))
 
 
 class Piece(NamedTuple):
@@ -53,8 +56,27 @@ class Piece(NamedTuple):
         return (self.a - 1) / (1 + math.sqrt(self.a)) / self.c
 
 
-def _floats(stretch: Stretch) -> tuple[float, float, float]:
-    return stretch.p / stretch.q, stretch.r / stretch.q, float(stretch.capacity)
+def _floats(stretch: Stretch, following: Stretch | None) -> tuple[float, float, float]:
+    """(a, c, capacity) of a stretch.
+
+    Its capacity is rounded up to a whole unit. Where it is few units that is far beyond the stretch's end, and the
+    curve would fall below the real one: the stretch is left at the latest where the following one is no worse.
+    """
+    a, c, capacity = stretch.p / stretch.q, stretch.r / stretch.q, float(stretch.capacity)
+    if following is not None and capacity < _FEW_UNITS:
+        # a / (1 + c*x)**2 is the rate at x.
+        capacity = min(capacity, max((math.sqrt(a / (following.p / following.q)) - 1) / c, 0.0))
+    return a, c, capacity
+
+
+def _parts(pool: Pool, token_in: Address) -> Iterator[tuple[float, float, float]]:
+    """Every stretch in floats."""
+    stretches = pool.stretches(token_in)
+    stretch = next(stretches, None)
+    while stretch is not None:
+        following = next(stretches, None)
+        yield _floats(stretch, following)
+        stretch = following
 
 
 def first_piece(legs: Sequence[Leg]) -> tuple[float, float, float, float]:
@@ -77,8 +99,8 @@ def first_piece(legs: Sequence[Leg]) -> tuple[float, float, float, float]:
 
 def pieces(legs: Sequence[Leg]) -> Iterator[Piece]:
     """The composition from the current prices outwards, piece by piece, the last where some pool has run dry."""
-    ways = [leg.pool.stretches(leg.token_in) for leg in legs]
-    parts = [_floats(next(way)) for way in ways]
+    ways = [_parts(leg.pool, leg.token_in) for leg in legs]
+    parts = [next(way) for way in ways]
     spent = got = 0.0
     for _ in range(_MAX_PIECES):
         a, c, limit, limiting = 1.0, 0.0, math.inf, -1
@@ -101,7 +123,7 @@ def pieces(legs: Sequence[Leg]) -> Iterator[Piece]:
                     # keeps a later hop within its capacity.
                     yield Piece(spent, got + _rest(parts, number, flow), 0.0, 1.0, math.inf)
                     return
-                parts[number] = _floats(following)
+                parts[number] = following
             else:
                 scale = 1 + part_c * flow
                 parts[number] = (part_a / (scale * scale), part_c / scale, max(capacity - flow, 0.0))
@@ -116,15 +138,17 @@ def _rest(parts: Sequence[tuple[float, float, float]], number: int, flow: float)
     return flow
 
 
-def optimum(legs: Sequence[Leg]) -> float:
-    """The input of the greatest real profit across all stretches."""
-    end = 0.0
+def peak(legs: Sequence[Leg]) -> tuple[float, float]:
+    """(input, profit) where the real profit across all stretches is greatest."""
+    end = profit = 0.0
     for piece in pieces(legs):
         wanted = piece.wanted
         if wanted <= piece.limit:
-            return piece.spent + max(wanted, 0.0)
+            step = max(wanted, 0.0)
+            return piece.spent + step, piece.got - piece.spent + step * (piece.a / (1 + piece.c * step) - 1)
         end = piece.spent + piece.limit
-    return end
+        profit = piece.got - piece.spent + piece.limit * (piece.a / (1 + piece.c * piece.limit) - 1)
+    return end, profit
 
 
 def inputs_with(legs: Sequence[Leg], profit: int) -> tuple[float, float] | None:

@@ -1,40 +1,40 @@
-"""Screen every cycle of a market, size those that may pay, best first."""
+"""Screen every cycle of a market, size those that may pay, best first; of a next block, only what changed."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Collection, Iterator, Sequence
 
-from arbtui.domain import Hop, Opportunity
-from arbtui.market import MarketState, Pool
-from arbtui.search.curve import Leg
-from arbtui.search.cycles import CycleIndex, edge_ends, enumerate_cycles
-from arbtui.search.sizing import SCREEN_THRESHOLD, Size, best_size, log_rate, opportunity
+import numpy as np
+from numpy.typing import NDArray
+
+from arbtui.domain import Opportunity, Path
+from arbtui.errors import UsageError
+from arbtui.market import MarketState
+from arbtui.search.cycles import CORE_CYCLES, CORE_POOLS, CycleIndex, Ints, Part, enumerate_cycles
+from arbtui.search.edges import Edges
+from arbtui.search.result import Mismatch, Opportunities, SearchResult, opportunity
+from arbtui.search.sizing import Size
 from arbtui.units import Address
 
 Timer = Callable[[], float]
+#: (less its profit, input, cycle number, size): sorts best first.
+_Row = tuple[int, int, int, Size]
 
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """Opportunities grouped by base token in the order asked, best gross profit first within each.
-
-    `cycles` counts the directed cycles screened, `paying` those with a whole base unit of profit; `elapsed` is seconds
-    for "index", "screen" and "size".
-    """
-
-    opportunities: tuple[Opportunity, ...]
-    cycles: int
-    paying: int
-    elapsed: Mapping[str, float]
+#: Every so many calls with `changed` a full pass checks what the increments came to.
+CHECK_EVERY = 256
+#: Where only the best are sized, so many candidates for each of them are kept in sight between calls.
+_IN_SIGHT = 16
+#: So many cycles are sized together: what is made on the way stays small.
+_AT_ONCE = 4_096
 
 
 class Finder:
-    """Finds opportunities block by block; the cycle index is kept while the set of pools stays the same.
+    """Finds opportunities block by block; index, rates, bounds and sizes are kept from one call to the next.
 
-    `top` keeps so many of each base token; `timer` gives seconds.
+    `top` keeps so many of each base token. With `size_all` False no more is sized than the best `top` need: they are
+    still exactly those that sizing everything would give. Each `check_every`th call with `changed` is checked by a
+    full pass. `core_pools` and `core_cycles` bound the four-hop cycles; `timer` gives seconds.
     """
 
     def __init__(
@@ -43,70 +43,241 @@ class Finder:
         max_hops: int = 2,
         top: int | None = None,
         timer: Timer = time.perf_counter,
+        *,
+        size_all: bool = True,
+        check_every: int = CHECK_EVERY,
+        core_pools: int = CORE_POOLS,
+        core_cycles: int = CORE_CYCLES,
     ) -> None:
-        self._bases = tuple(bases)
+        if top is None and not size_all:
+            raise UsageError("to size only the best, say how many (top)")
+        self._bases = tuple(dict.fromkeys(bases))
         self._max_hops = max_hops
         self._top = top
         self._timer = timer
+        self._size_all = size_all
+        self._check_every = check_every
+        self._core = (core_pools, core_cycles)
+        self._since_check = 0
         self._index: CycleIndex | None = None
-        self._pools: list[Pool | None] = []
-        self._rates: list[float] = []
-        self._used: list[int] = []
+        self._edges = Edges(0)
+        self._bounds: NDArray[np.float64] = np.zeros(0)
+        #: Where all is sized: each base token's rows, sorted.
+        self._rows: dict[Address, list[_Row]] = {}
+        #: Where only the best are: what was sized, and the bound from which on candidates are in sight.
+        self._sizes: dict[int, Size | None] = {}
+        self._sight: dict[Address, float] = {}
+        #: What the last call found, and how many pay.
+        self._found: tuple[list[_Row], int] = ([], 0)
 
-    def find(self, state: MarketState) -> SearchResult:
-        """All cycles through the base tokens that pay at `state`, before loan fee and gas."""
+    def find(self, state: MarketState, changed: Collection[Address] | None = None) -> SearchResult:
+        """All cycles through the base tokens that pay at `state`, before loan fee and gas.
+
+        With `changed` only these pools may differ from the state of the call before, and there must be the same
+        pools: then only the cycles through them are screened and sized again, and the answer is as complete as that of
+        a full pass, which None asks for. A difference that was not named is seen by the next check.
+        """
         began = self._timer()
-        index = self._indexed(state)
-        indexed = self._timer()
-        pools, rates = self._priced(state)
-        hits = [
-            (base, [*_screened(rates, twos, 2), *_screened(rates, threes, 3)])
-            for base, twos, threes in index.groups
-        ]
-        screened = self._timer()
-        found: list[Opportunity] = []
-        paying = 0
-        legs = _Legs(pools)
-        for _, cycles in hits:
-            sized: list[tuple[int, int, int, tuple[int, ...], Size]] = []
-            for number, cycle in enumerate(cycles):
-                ready = legs.of(cycle)
-                best = best_size(ready) if ready else None
-                if best is not None:
-                    sized.append((-best.profit, best.amount_in, number, cycle, best))
-            paying += len(sized)
-            sized.sort()
-            found += [
-                opportunity(_hops(pools, cycle), legs.of(cycle), best, state)
-                for _, _, _, cycle, best in sized[: self._top]
-            ]
-        done = self._timer()
-        elapsed = {"index": indexed - began, "screen": screened - indexed, "size": done - screened}
-        return SearchResult(tuple(found), index.count, paying, elapsed)
-
-    def _indexed(self, state: MarketState) -> CycleIndex:
         index = self._index
-        if index is None or index.pools != tuple(state.pools):
-            index = self._index = enumerate_cycles(state, self._bases, self._max_hops)
-            self._pools = [None] * len(index.pools)
-            self._rates = [0.0] * (2 * len(index.pools))
-            edges = chain.from_iterable(
-                chain(chain.from_iterable(twos), chain.from_iterable(threes))
-                for _, twos, threes in index.groups
-            )
-            self._used = sorted({edge >> 1 for edge in edges})
-        return index
+        touched: Ints | None = None
+        if index is None or changed is None or not self._fits(index, state, changed):
+            if index is None or index.pools != tuple(state.pools):
+                index = self._index = enumerate_cycles(state, self._bases, self._max_hops, *self._core)
+                self._edges = Edges(len(index.pools))
+            indexed = self._timer()
+            self._put(index, state, index.used)
+            self._bounds = np.zeros(index.count)
+            self._screen(index, None)
+            self._since_check = 0
+        else:
+            indexed = self._timer()
+            numbers = [index.numbers[address] for address in changed]
+            self._put(index, state, numbers)
+            touched = index.touching(numbers)
+            self._screen(index, touched)
+            self._since_check += 1
+        screened = self._timer()
+        self._found = self._ranked(index, touched)
+        sized = self._timer()
+        elapsed = {"index": indexed - began, "screen": screened - indexed, "size": sized - screened}
+        mismatch = None
+        if self._since_check >= self._check_every:
+            mismatch = self._check(index, state)
+            index = self._index or index
+            elapsed["check"] = self._timer() - sized
+        found, paying = self._found
+        return SearchResult(
+            Opportunities(state, index, found),
+            index.count,
+            paying,
+            elapsed,
+            index.count if touched is None else len(touched),
+            self._size_all,
+            mismatch,
+        )
 
-    def _priced(self, state: MarketState) -> tuple[list[Pool], list[float]]:
-        """The pools as numbered, and the log rate of every edge; only what changed is computed anew."""
-        pools = list(state.pools.values())
-        for number in self._used:
-            pool = pools[number]
-            if self._pools[number] is not pool:
-                self._pools[number] = pool
-                self._rates[2 * number] = log_rate(pool, pool.token0)
-                self._rates[2 * number + 1] = log_rate(pool, pool.token1)
-        return pools, self._rates
+    def _fits(self, index: CycleIndex, state: MarketState, changed: Collection[Address]) -> bool:
+        numbers = index.numbers
+        return len(state.pools) == len(index.pools) and all(address in numbers for address in changed)
+
+    def _put(self, index: CycleIndex, state: MarketState, numbers: Sequence[int]) -> None:
+        """Take up the pools so numbered; one that is the very same value as before is known already."""
+        used, known, names, pools = index.is_used, self._edges.pools, index.pools, state.pools
+        new = [
+            (number, pool)
+            for number in numbers
+            if used[number] and (pool := pools[names[number]]) is not known[number]
+        ]
+        self._edges.put([number for number, _ in new], [pool for _, pool in new])
+
+    def _screen(self, index: CycleIndex, cycles: Ints | None) -> None:
+        """Set the bounds of these cycles, ascending; None are all."""
+        edges, bounds = self._edges, self._bounds
+        if cycles is None:
+            for part in index.parts:
+                bounds[part.first : part.first + part.size] = _bounds(edges, part.edges)
+        else:
+            for part, numbers in _by_part(index, cycles):
+                bounds[numbers] = _bounds(edges, part.edges[:, numbers - part.first])
+
+    def _ranked(self, index: CycleIndex, touched: Ints | None) -> tuple[list[_Row], int]:
+        """What pays, in the order to be shown, and how many pay; only `touched` cycles may have a new bound."""
+        found: list[_Row] = []
+        paying = 0
+        if touched is None:
+            self._sizes.clear()
+        elif not self._size_all:
+            for cycle in touched.tolist() if len(touched) < len(self._sizes) else list(self._sizes):
+                self._sizes.pop(cycle, None)
+        for base in self._bases:
+            first, stop = index.span(base)
+            bounds = self._bounds[first:stop]
+            if self._size_all:
+                rows = self._sized(index, base, touched)
+                paying += len(rows)
+            else:
+                rows = self._best(index, base, bounds, first)
+                paying += int(np.count_nonzero(bounds > 0))
+            found += rows[: self._top]
+        return found, paying
+
+    def _sized(self, index: CycleIndex, base: Address, touched: Ints | None) -> list[_Row]:
+        """All that pay of a base token, sorted."""
+        first, stop = index.span(base)
+        if touched is None:
+            rows = []
+            cycles = np.arange(first, stop, dtype=np.int32)
+        else:
+            low, high = np.searchsorted(touched, (first, stop))
+            cycles = touched[low:high]
+            rows = self._rows[base]
+            if len(cycles):
+                gone = set(cycles.tolist())
+                rows = [row for row in rows if row[2] not in gone]
+        for numbers, sizes in self._size(index, cycles[self._bounds[cycles] > 0]):
+            rows += [
+                (-size.profit, size.amount_in, cycle, size)
+                for cycle, size in zip(numbers.tolist(), sizes, strict=True)
+                if size is not None
+            ]
+        rows.sort()
+        self._rows[base] = rows
+        return rows
+
+    def _best(self, index: CycleIndex, base: Address, bounds: NDArray[np.float64], first: int) -> list[_Row]:
+        """The best `top`, sorted, and perhaps some more: by falling bound, until none can be better."""
+        top = self._top or 1
+        rows: list[_Row] = []
+        for candidates in self._falling(base, bounds, top):
+            cycles = candidates
+            if len(rows) >= top:
+                # One that may gain as much could still come first, by its input.
+                cycles = cycles[bounds[cycles] >= -rows[top - 1][0]]
+                if not len(cycles):
+                    break
+            numbers = (cycles + first).tolist()
+            missing = np.array(sorted(number for number in numbers if number not in self._sizes), np.int32)
+            for new, sizes in self._size(index, missing):
+                self._sizes.update(zip(new.tolist(), sizes, strict=True))
+            rows += [
+                (-size.profit, size.amount_in, number, size)
+                for number in numbers
+                if (size := self._sizes[number]) is not None
+            ]
+            rows.sort()
+        return rows
+
+    def _falling(self, base: Address, bounds: NDArray[np.float64], top: int) -> Iterator[NDArray[np.intp]]:
+        """Candidates by falling bound, in handfuls; which bound to look from is remembered between calls."""
+        floor = self._sight.get(base, np.inf)
+        near = np.flatnonzero(bounds >= floor)
+        if not 2 * top <= len(near) <= 4 * _IN_SIGHT * top:
+            floor, near = 1.0, np.flatnonzero(bounds > 0)
+            if len(near) > _IN_SIGHT * top:
+                floor = float(np.partition(bounds[near], -_IN_SIGHT * top)[-_IN_SIGHT * top])
+                near = near[bounds[near] >= floor]
+            self._sight[base] = floor
+        yield from _handfuls(near, bounds, top + 4)
+        yield from _handfuls(np.flatnonzero((bounds > 0) & (bounds < floor)), bounds, 8 * top)
+
+    def _size(self, index: CycleIndex, cycles: Ints) -> Iterator[tuple[Ints, list[Size | None]]]:
+        """The sizes of these cycles, ascending, some at a time."""
+        for part, numbers in _by_part(index, cycles):
+            for start in range(0, len(numbers), _AT_ONCE):
+                some = numbers[start : start + _AT_ONCE]
+                yield some, self._edges.sizes(part.edges[:, some - part.first])
+
+    def _check(self, index: CycleIndex, state: MarketState) -> Mismatch | None:
+        """Find everything anew from `state` alone; where that differs it takes the place of what was kept."""
+        self._since_check = 0
+        fresh = Finder(
+            self._bases, self._max_hops, self._top, self._timer, size_all=self._size_all,
+            core_pools=self._core[0], core_cycles=self._core[1],
+        )  # fmt: skip
+        if index.pools == tuple(state.pools):
+            fresh._index, fresh._edges = index, Edges(len(index.pools))
+        fresh.find(state)
+        pools = tuple(sorted(set(index.pools) ^ set(state.pools))) or tuple(
+            index.pools[number]
+            for number in index.used
+            if (pool := state.pools[index.pools[number]]) is not (known := self._edges.pools[number])
+            and pool != known
+        )
+        same_size = len(self._bounds) == len(fresh._bounds)
+        cycles = int(np.count_nonzero(self._bounds != fresh._bounds)) if same_size else len(fresh._bounds)
+        if self._found != fresh._found:
+            cycles = max(cycles, len(set(self._found[0]) ^ set(fresh._found[0])), 1)
+        if not pools and not cycles:
+            return None
+        self._index, self._edges, self._bounds = fresh._index, fresh._edges, fresh._bounds
+        self._rows, self._sizes, self._sight = fresh._rows, fresh._sizes, fresh._sight
+        self._found = fresh._found
+        return Mismatch(pools, cycles)
+
+
+def _handfuls(cycles: NDArray[np.intp], bounds: NDArray[np.float64], size: int) -> Iterator[NDArray[np.intp]]:
+    """By falling bound, so many at first, then twice as many each time."""
+    ordered = cycles[np.argsort(-bounds[cycles], kind="stable")]
+    start = 0
+    while start < len(ordered):
+        yield ordered[start : start + size]
+        start, size = start + size, 2 * size
+
+
+def _bounds(edges: Edges, cycles: Ints) -> NDArray[np.float64]:
+    """What no input of each cycle can gain more than; 0 where that is no base unit."""
+    bounds = np.zeros(cycles.shape[1])
+    hits = edges.hits(cycles)
+    bounds[hits] = edges.optima(cycles[:, hits]).bound
+    return bounds
+
+
+def _by_part(index: CycleIndex, cycles: Ints) -> Iterator[tuple[Part, Ints]]:
+    """The cycles, ascending, by the part they are in."""
+    for part in index.parts:
+        first, stop = np.searchsorted(cycles, (part.first, part.first + part.size))
+        if first < stop:
+            yield part, cycles[first:stop]
 
 
 def find_opportunities(
@@ -116,48 +287,32 @@ def find_opportunities(
     top: int | None = None,
     timer: Timer = time.perf_counter,
 ) -> SearchResult:
-    """Every cycle of up to `max_hops` (2 or 3) hops through `bases` that pays at `state`, sized exactly.
+    """Every cycle of up to `max_hops` (2 to 4) hops through `bases` that pays at `state`, sized exactly.
 
     `top` keeps the best so many of each base token. Raises UsageError for another number of hops.
     """
     return Finder(bases, max_hops, top, timer).find(state)
 
 
-def _screened(rates: Sequence[float], cycles: Iterable[tuple[int, ...]], hops: int) -> list[tuple[int, ...]]:
-    # Written out for each length: this loop runs over every cycle of the market.
-    if hops == 2:
-        return [cycle for cycle in cycles if rates[cycle[0]] + rates[cycle[1]] > SCREEN_THRESHOLD]
-    return [
-        cycle for cycle in cycles if rates[cycle[0]] + rates[cycle[1]] + rates[cycle[2]] > SCREEN_THRESHOLD
+def size(path: Path, state: MarketState) -> Opportunity | None:
+    """The best input of `path` at `state`, or None where no input gains a whole base unit.
+
+    `amount_out` and each hop's amounts are what the pools' integer arithmetic gives; the input is the least that gives
+    that output. Raises UsageError where a pool of the path is not in the state, or does not hold the hop's token.
+    """
+    pools = []
+    for hop in path.hops:
+        pool = state.pools.get(hop.pool)
+        if pool is None:
+            raise UsageError(f"pool {hop.pool} is not in the market at block {state.block.number}")
+        pool.depth(hop.token_in)
+        pools.append(pool)
+    edges = Edges(len(pools))
+    edges.put(range(len(pools)), pools)
+    sides = [
+        2 * number + (hop.token_in != pool.token0)
+        for number, (hop, pool) in enumerate(zip(path.hops, pools, strict=True))
     ]
-
-
-class _Legs:
-    """Each edge's leg, made once a block."""
-
-    def __init__(self, pools: Sequence[Pool]) -> None:
-        self._pools = pools
-        self._made: dict[int, Leg | None] = {}
-
-    def of(self, cycle: tuple[int, ...]) -> list[Leg]:
-        """The cycle's legs; none where one of its pools has nothing to trade."""
-        made = self._made
-        legs = []
-        for edge in cycle:
-            if edge not in made:
-                pool = self._pools[edge >> 1]
-                made[edge] = Leg.of(pool, edge_ends(pool, edge & 1)[0])
-            leg = made[edge]
-            if leg is None:
-                return []
-            legs.append(leg)
-        return legs
-
-
-def _hops(pools: Sequence[Pool], cycle: tuple[int, ...]) -> tuple[Hop, ...]:
-    hops = []
-    for edge in cycle:
-        pool = pools[edge >> 1]
-        token_in, token_out = edge_ends(pool, edge & 1)
-        hops.append(Hop(pool.address, pool.dex, pool.kind, pool.fee_ppm, token_in, token_out))
-    return tuple(hops)
+    cycle = np.array(sides, np.int32)[:, None]
+    best = edges.sizes(cycle)[0] if len(edges.hits(cycle)) else None
+    return None if best is None else opportunity(path.hops, best, state)

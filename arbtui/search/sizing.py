@@ -11,19 +11,15 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from arbtui.domain import Hop, HopAmount, Opportunity, Path
-from arbtui.errors import UsageError
-from arbtui.market import MarketState, Pool, SwapReverts
-from arbtui.search.curve import Leg, first_piece, inputs_with, optimum, roots
-from arbtui.units import Address
-
-#: A cycle is looked at where the sum of its hops' log marginal rates is above this. A float sum of three such logs is
-#: off by less than 1e-13, so no cycle that pays is lost; what does not pay is refused by integers afterwards.
-SCREEN_THRESHOLD = -1e-12
+from arbtui.market import SwapReverts
+from arbtui.search.curve import Leg, first_piece, inputs_with, peak, roots
 
 _TRY_ALL = 48
 #: Levels as coarse as this are worth looking at closely: one unit there is worth more than 1e-4 of the amount.
 _COARSE = 10_000
+#: A profit within this part and so many base units of the real curve's is not looked at any closer.
+_GOOD = 1e-9
+_GOOD_UNITS = 4
 _NEIGHBOURS = (1, -1, 2, -2, 3, -3)
 _MAX_ROUNDS = 12
 
@@ -39,48 +35,6 @@ class Size(NamedTuple):
         return self.amount_out - self.amount_in
 
 
-def log_rate(pool: Pool, token_in: Address) -> float:
-    """Natural log of the marginal rate at the current price, fee included; -inf where the pool has no price."""
-    numerator, denominator = pool.spot_ratio(token_in)
-    if numerator <= 0 or denominator <= 0:
-        return -math.inf
-    return math.log(numerator / denominator) + math.log1p(-pool.fee_ppm / 1_000_000)
-
-
-def size(path: Path, state: MarketState) -> Opportunity | None:
-    """The best input of `path` at `state`, or None where no input gains a whole base unit.
-
-    `amount_out` and each hop's amounts are what the pools' integer arithmetic gives; the input is the least that gives
-    that output. Raises UsageError where a pool of the path is not in the state.
-    """
-    legs: list[Leg] = []
-    rate = 0.0
-    for hop in path.hops:
-        pool = state.pools.get(hop.pool)
-        if pool is None:
-            raise UsageError(f"pool {hop.pool} is not in the market at block {state.block.number}")
-        rate += log_rate(pool, hop.token_in)
-        leg = Leg.of(pool, hop.token_in)
-        if leg is None:
-            return None
-        legs.append(leg)
-    best = best_size(legs) if rate > SCREEN_THRESHOLD else None
-    return None if best is None else opportunity(path.hops, legs, best, state)
-
-
-def opportunity(hops: Sequence[Hop], legs: Sequence[Leg], best: Size, state: MarketState) -> Opportunity:
-    """The opportunity that `best` is on these hops."""
-    amounts = []
-    amount = best.amount_in
-    for hop, leg in zip(hops, legs, strict=True):
-        swap = leg.pool.swap_exact_in(leg.token_in, amount)
-        amounts.append(HopAmount(hop, amount, swap.amount_out, math.ceil(swap.price_impact_bps)))
-        amount = swap.amount_out
-    path = Path(tuple(hops))
-    token = state.token(hops[0].token_in)
-    return Opportunity(path, token, best.amount_in, amount, tuple(amounts), state.block)
-
-
 def best_size(legs: Sequence[Leg]) -> Size | None:
     """The most profitable input found for the closed cycle `legs`; None where none gains a base unit."""
     gain, _, c, limit = first_piece(legs)
@@ -89,21 +43,26 @@ def best_size(legs: Sequence[Leg]) -> Size | None:
     factor = gain / (1 + math.sqrt(1 + gain))
     wanted = factor / c
     within = wanted <= limit
+    real = factor * wanted
+    if not within:
+        wanted, real = peak(legs)
     # Integer rounding only ever takes, so the curve's own greatest profit bounds what integers can gain.
-    if within and factor * wanted < 0.999:
+    if within and real < 0.999:
         return None
     chain: _Chain = (
         _Formula([leg.stretch[:4] for leg in legs])
         if all(leg.stretch.exact for leg in legs)
         else _Pools(legs)
     )
-    levels = chain.levels(max(1, int(wanted if within else optimum(legs))))
+    levels = chain.levels(max(1, int(wanted)))
     if not levels[-1]:
         levels = chain.levels(_within_reach(chain, levels[0]))
     best = chain.trimmed(levels[0], levels[-1])
     beaten = max(best.profit, 0) + 1
-    if within and beaten > factor * wanted * (1 + 1e-9) + 0.001:
+    if within and beaten > real * (1 + 1e-9) + 0.001:
         return best if best.profit > 0 else None
+    if best.profit > 0 and min(levels) >= _COARSE and real - best.profit <= _GOOD * real + _GOOD_UNITS:
+        return best
     if min(levels) < _COARSE:
         span = roots(gain, c, beaten) if within else inputs_with(legs, beaten)
         if within and span is not None and span[1] > limit:

@@ -18,10 +18,11 @@ from arbtui.units import Address
 class FileLock:
     """An exclusive lock on a file that names its holder's process id. The file itself is left behind.
 
-    Raises LockHeld where another process (or this one, a second time) has it; `advice` says how to mend it.
+    Raises LockHeld where another process (or this one, a second time) has it; `advice` says how to mend it and
+    `holder` what holds it.
     """
 
-    def __init__(self, path: Path, advice: str, who: str = "engine") -> None:
+    def __init__(self, path: Path, advice: str, holder: str = "engine") -> None:
         self.path = path
         with mapped(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,9 +30,9 @@ class FileLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            pid = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._descriptor)
-            raise LockHeld(f"another {who} (pid {holder}) holds {path}; {advice}") from None
+            raise LockHeld(f"another {holder} (pid {pid}) holds {path}; {advice}") from None
         except OSError as error:
             os.close(self._descriptor)
             raise LockHeld(f"{path} cannot be locked ({error.strerror}); {advice}") from error
@@ -58,6 +59,13 @@ class StoreLock(FileLock):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(Path(directory) / "engine.lock", "stop it or choose another store.directory")
+
+
+class MarketLock(FileLock):
+    """The lock of a store's `market.sqlite`: an engine and `arbtui pools discover` take turns."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(Path(directory) / "market.lock", "wait until it is done, or stop it", "discovery")
 
 
 def engine_pid(directory: Path) -> int | None:

@@ -47,12 +47,19 @@ def ladder_json(ladder: FeeLadder) -> str:
             "worst_cost": str(ladder.worst_cost),
             "cancel_headroom": str(ladder.cancel_headroom),
             "guaranteed_blocks": ladder.guaranteed_blocks,
+            "ceiling": str(ladder.ceiling),
+            "capped": ladder.capped,
+            "why": ladder.why,
             "steps": [
                 {
                     "attempt": step.attempt,
                     "max_fee_per_gas": str(step.max_fee_per_gas),
                     "max_priority_fee_per_gas": str(step.max_priority_fee_per_gas),
                     "after_s": step.after_s,
+                    "worst_cost": str(step.worst_cost),
+                    "guaranteed_blocks": step.guaranteed_blocks,
+                    "guaranteed_until": step.guaranteed_until,
+                    "observed_share": step.observed_share,
                 }
                 for step in ladder.steps
             ],

@@ -25,7 +25,7 @@ from arbtui.tui.look import (
     significant,
     wrap,
 )
-from arbtui.units import format_gwei
+from arbtui.units import format_amount, format_gwei
 
 Draw = Callable[[int], Content]
 
@@ -227,8 +227,11 @@ def _figure(value: str | None, decimals: int, size: int) -> str:
 def _ladder(page: Page, detail: Row) -> None:
     ladder = detail["ladder"]
     page.title("gas ladder", f"{ladder['strategy']}, limit {ladder['gas_limit']:,}")
+    if ladder.get("why"):
+        page.text(ladder["why"], tone="dim")
     for step in ladder["steps"]:
         when = "at once" if not step["after_s"] else f"after {step['after_s']:g} s"
+        share = step.get("observed_share")
         page.line(
             (f"{step['attempt']}  ", "dim"),
             fit(when, 11),
@@ -237,12 +240,22 @@ def _ladder(page: Page, detail: Row) -> None:
             (" tip ", "dim"),
             fit(gwei(int(step["max_priority_fee_per_gas"])), 6, True),
             (" gwei", "dim"),
+            ("" if share is None else f"  {share:.0%} of late blocks", "dim"),
         )
     page.text(
         f"base fee {gwei(int(ladder['base_fee_per_gas']))} gwei; whatever it does, the first step covers"
         f" {_count(ladder['guaranteed_blocks'], 'block')}",
         tone="dim",
     )
+    if "ceiling" in ladder and int(ladder["ceiling"]):
+        page.text(_spend(ladder), tone="dim")
+
+
+def _spend(ladder: Row) -> str:
+    """The worst case in words: what the last step and a cancel after it could cost."""
+    worst, cancel = int(ladder["worst_cost"]), int(ladder["cancel_headroom"])
+    ends = "the ceiling ends it" if ladder.get("capped") else f"ceiling {gwei(int(ladder['ceiling']))} gwei"
+    return f"at worst {format_amount(worst, 18, 6)}, {format_amount(cancel, 18, 6)} kept for a cancel; {ends}"
 
 
 def _count(number: int, word: str) -> str:
@@ -348,20 +361,19 @@ def _place(page: Page, row: Row) -> None:
 
 
 def closing_text(closing: Row) -> str:
-    """Which transaction ended an opportunity, in one sentence."""
-    lived = closing["last_block"] - closing["first_block"] + 1
-    told = f"open for {lived} block{'s' if lived != 1 else ''}, ended in block {closing['closed_block']:,}"
+    """Which transaction ended an opportunity, in one sentence, who first."""
+    blocks = closing["last_block"] - closing["first_block"] + 1
+    lived = f"open for {blocks} block{'s' if blocks != 1 else ''}, ended in block {closing['closed_block']:,}"
     if closing["closed_by"] == "nobody":
-        return f"{told} without a swap on its pools: liquidity or the price of gas moved"
-    whose = "our own" if closing["closed_by"] == "ours" else "the"
-    told += f" by {whose} transaction {short(closing['tx'], 10, 6)}"
-    if closing["tx_index"] is not None:
-        told += f", at position {closing['tx_index']}"
+        return f"no swap on its pools, so liquidity or the price of gas moved; {lived}"
+    who = f"by {'our own ' if closing['closed_by'] == 'ours' else ''}{short(closing['tx'], 6, 4)}"
     if closing["sender"]:
-        told += f", of {short(closing['sender'])}"
+        who += f" of {short(closing['sender'])}"
+    if closing["tx_index"] is not None:
+        who += f" at position {closing['tx_index']}"
     if closing["tip_per_gas"] is not None:
-        told += f", tip {format_gwei(int(closing['tip_per_gas']))}"
-    return told
+        who += f", tip {format_gwei(int(closing['tip_per_gas']))}"
+    return f"{who}; {lived}"
 
 
 def execution_page(page: Page, detail: Row) -> None:

@@ -276,6 +276,35 @@ def test_an_address_behind_which_there_is_not_what_there_should_be(
     assert not list((tmp_path / "store").glob("*.sqlite"))
 
 
+def test_a_lender_that_is_another_contract(devnet: Devnet, tmp_path: Path) -> None:
+    """There is code at the address, and it is not a lending pool's: found before a run writes anything."""
+    swap = (devnet.book.lenders["aave_v3"], devnet.book.token("DAI").address)
+    text = Path(devnet.book.config).read_text("utf-8")
+    assert text.count(swap[0]) == 1
+    ended = arbtui("run", "--headless", "--for", "1", "--config", config_file(devnet, tmp_path, swap))
+    assert ended.code == 3
+    assert "lenders.aave_v3: Pool.getReserveData on" in ended.line()
+
+
+def test_a_preset_on_a_chain_that_is_not_it(devnet: Devnet, tmp_path: Path) -> None:
+    swap = ('name = "local"', 'preset = "ethereum"\nname = "local"')
+    config = config_file(devnet, tmp_path, swap)
+    ended = arbtui("doctor", "--json", "--config", config)
+    assert ended.code == 3
+    bad = {check["check"] for check in ended.json()["checks"] if not check["ok"]}
+    assert {
+        "lenders.spark.registry",
+        "lenders.morpho.address",
+        "factories uniswap uniswap_v2",
+        "factories sushiswap uniswap_v3",
+        "tokens wstETH",
+    } <= bad
+    ended = arbtui("run", "--headless", "--for", "1", "--config", config)
+    assert ended.code == 3
+    assert "factories uniswap uniswap_v3" in ended.line()
+    assert not list((tmp_path / "store").glob("*.sqlite"))
+
+
 def test_a_contract_that_is_not_the_executor(devnet: Devnet, tmp_path: Path) -> None:
     swap = (f'executor = "{devnet.book.executor}"', f'executor = "{devnet.book.token("DAI").address}"')
     ended = arbtui("run", "--headless", "--for", "1", "--config", config_file(devnet, tmp_path, swap))

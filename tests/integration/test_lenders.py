@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from arbtui.abi import decode_uint, encode_call
-from arbtui.bootstrap import open_desk
+from arbtui.approval import ApproveMode
+from arbtui.bootstrap import open_desk, open_engine
 from arbtui.chain.rpc import data
+from arbtui.cli import cli
+from arbtui.config import Config
 from arbtui.devnet import Devnet
-from arbtui.domain import LenderId, LoanQuote
+from arbtui.domain import LENDER_CODES, LenderId, LoanQuote, Stage
+from arbtui.engine import Engine, Submitted
+from arbtui.engine.deciding import Dropped
+from arbtui.engine.direct import priced
+from arbtui.errors import RefusedError, UsageError
+from arbtui.lenders.policy import UniswapPolicy
 from arbtui.store import open_store
 from arbtui.units import Address, parse_amount
 from tests.chain import Hand, config_for, in_hand, running_chain, trade_until
@@ -136,7 +148,7 @@ async def test_an_arbitrage_through_each_lender_settles_to_the_wei(
             assert row["token"]["symbol"] in symbols
             quoted = {quote["lender"]: quote for quote in row["quotes"]}
             (settled,) = reader.settlements(execution_id=first["id"])
-        assert len(quoted) == 5
+        assert len(quoted) == 7
         usable = {name: int(quote["total_cost"]) for name, quote in quoted.items() if quote["usable"]}
         assert min(usable, key=lambda name: usable[name]) == str(lender)
         assert all(quote["why_lost"] for name, quote in quoted.items() if name != str(lender))
@@ -146,3 +158,203 @@ async def test_an_arbitrage_through_each_lender_settles_to_the_wei(
         treasury = [d for d in settled["deltas"] if d["role"] == "treasury"]
         assert [int(d["amount"]) for d in treasury] == [int(row["expected_profit"])]
         assert not [d for d in settled["deltas"] if d["role"] == "executor"]
+
+
+# ---- one round trip
+
+
+async def test_all_lenders_are_asked_in_one_request_at_one_block(devnet: Devnet, tmp_path: Path) -> None:
+    async with in_hand(devnet) as hand, open_desk(config_for(devnet, tmp_path / "store")) as desk:
+        asked: list[tuple[str, Any]] = []
+        call = desk.node.rpc.call
+
+        async def watched(method: str, params: Any = ()) -> Any:
+            asked.append((method, params))
+            return await call(method, params)
+
+        desk.node.rpc.call = watched  # type: ignore[method-assign]
+        token = desk.tokens[hand.book.token("USDC").address]
+        block, gas = await desk._now(token)
+        first = await desk.manager.quote_all(10**9, token, block, gas)
+        asked.clear()
+        await hand.mine()
+        later, gas = await desk._now(token)
+        asked.clear()
+        second = await desk.manager.quote_all(10**10, token, later, gas)
+        ((method, params),) = asked
+        assert (method, params[0]["to"]) == ("eth_call", hand.book.multicall)
+        assert params[1] == {"blockHash": later.hash}
+        assert {quote.block for quote in second} == {later.number} != {quote.block for quote in first}
+        assert {quote.source for quote in second} >= set(hand.book.lenders.values())
+
+
+# ---- what earlier runs measured
+
+
+def quoted(config: Config, path: Path, symbol: str, amount: str) -> dict[str, dict[str, Any]]:
+    """`arbtui quote --json`, in this process."""
+    del config
+    ended = CliRunner().invoke(cli, ["quote", symbol, amount, "--config", str(path), "--json"])
+    return {quote["lender"]: quote for quote in json.loads(ended.stdout)["quotes"]}
+
+
+async def test_receipts_of_an_earlier_run_price_the_gas_of_the_next_quote_and_run(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    config, file = config_for(devnet, tmp_path / "store"), tmp_path / "store.toml"
+    prior = await asyncio.to_thread(quoted, config, file, "USDC", "1000")
+    assert {quote["gas_overhead_source"] for quote in prior.values()} == {"prior"}
+    async with in_hand(devnet) as hand:
+        await hand.align()
+
+        async def dislocate(number: int) -> None:
+            if number % 6 == 0:
+                await hand.dislocate("USDC/WETH", 9_000 if number % 12 else -9_000, mine=False)
+
+        tally = await trade_until(hand, config, lambda seen: seen.confirmed >= 3, between=dislocate)
+        assert tally.by_lender[LenderId.BALANCER_V2] >= 3
+        after = await asyncio.to_thread(quoted, config, file, "USDC", "1000")
+        with open_store(config.store.directory) as reader:
+            used = [row["gas_used"] for row in reader.settlements()]
+        async with open_engine(config, Stage.PAPER, ApproveMode.NONE, lambda _: None) as engine:
+            measured = engine._decider.measured_overheads
+            tracks = engine._decider.tracks
+    vault = after["balancer_v2"]
+    assert vault["gas_overhead_source"] == "measured"
+    assert 0 < vault["gas_overhead"] < max(used)
+    assert vault["gas_overhead"] != prior["balancer_v2"]["gas_overhead"]
+    assert (vault["settled"], vault["executed"]) == (len(used), len(used))
+    assert after["aave_v3"]["gas_overhead_source"] == "prior"
+    assert measured == {LenderId.BALANCER_V2: vault["gas_overhead"]}
+    assert tracks[LenderId.BALANCER_V2].settled == len(used)
+
+
+# ---- execute_flash_loan
+
+
+async def both_ways(engine: Engine, hand: Hand, pair: str, symbol: str, amount: int) -> list[Address]:
+    """The order of the pair's two V2 pools in which the amount gains."""
+    one, other = (hand.pool(pair, dex).address for dex in ("uniswap", "sushiswap"))
+    token = engine._tokens[hand.book.token(symbol).address]
+    state = await engine._newest()
+    gains = {
+        pools: priced(token, amount, pools, state).gross_profit for pools in ((one, other), (other, one))
+    }
+    return list(max(gains, key=lambda pools: gains[pools]))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "version", "lender", "pair", "symbol", "amount"),
+    [
+        ("maker", "v1", LenderId.MAKER, "DAI/WETH", "DAI", 20_000 * 10**18),
+        ("balancer", "v2", LenderId.BALANCER_V2, "USDC/WETH", "USDC", 20_000 * 10**6),
+        # Neither is the cheapest here: it is used because it is the one that was named.
+        ("aave", "v3", LenderId.AAVE_V3, "USDC/WETH", "USDC", 20_000 * 10**6),
+        ("aave", "v2", LenderId.AAVE_V2, "USDC/WETH", "USDC", 20_000 * 10**6),
+    ],
+)
+async def test_execute_through_exactly_the_lender_that_is_named(
+    devnet: Devnet,
+    tmp_path: Path,
+    protocol: str,
+    version: str,
+    lender: LenderId,
+    pair: str,
+    symbol: str,
+    amount: int,
+) -> None:
+    config = config_for(devnet, tmp_path / "store")
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate(pair, 20_000)
+        async with open_engine(config, Stage.LIVE, ApproveMode.NONE, lambda _: None) as engine:
+            token = engine._tokens[hand.book.token(symbol).address]
+            params = {
+                "token": token,
+                "amount": amount,
+                "pools": await both_ways(engine, hand, pair, symbol, amount),
+            }
+            loans = engine.flash_loans
+            stop = asyncio.Event()
+            running = asyncio.create_task(engine.run(30, stop))
+            # The wrong way round loses: a "no" with the check that says so, and nothing is sent.
+            backwards = params | {"pools": params["pools"][::-1]}
+            refused = await loans.execute_flash_loan(protocol, version, backwards)
+            assert isinstance(refused, Dropped)
+            assert refused.check == "gas_cost"
+            # More than the lender has: its quote, with the reason.
+            too_much = await loans.execute_flash_loan(protocol, version, params | {"amount": 10**40})
+            assert isinstance(too_much, LoanQuote)
+            assert too_much.reason in ("ceiling", "insufficient_liquidity")
+            sent = await loans.execute_flash_loan(protocol, version, params)
+            assert isinstance(sent, Submitted), sent
+            assert sent.tx_hash
+            with pytest.raises(RefusedError, match="another transaction is in flight"):
+                await loans.execute_flash_loan(protocol, version, params)
+            while engine.tally.confirmed + engine.tally.reverted == 0:
+                await hand.mine()
+                await asyncio.sleep(0.2)
+            stop.set()
+            await running
+            assert (engine.tally.confirmed, engine.tally.unreconciled) == (1, 0)
+        with open_store(config.store.directory) as reader:
+            (row,) = reader.executions()
+            ticket = reader.ticket(sent.ticket_id)
+            (settled,) = reader.settlements()
+        assert (row["id"], row["lender"], row["status"]) == (sent.execution_id, str(lender), "mined")
+        assert row["tx_hashes"] == [sent.tx_hash]
+        assert row["reconciled"]
+        assert ticket is not None
+        assert ticket["fallback"] is None, "exactly this lender: no other leg"
+        assert ticket["decision"] == "approved_by_hand"
+        chosen = next(quote for quote in row["quotes"] if quote["lender"] == str(lender))
+        assert 0 <= int(chosen["fee"]) - int(settled["loan_fee"]) <= 1
+
+
+@pytest.mark.parametrize(("version", "lender"), [("v3", LenderId.UNISWAP_V3), ("v2", LenderId.UNISWAP_V2)])
+async def test_a_pool_beside_the_path_lends_where_the_executor_knows_how(
+    devnet: Devnet, tmp_path: Path, version: str, lender: LenderId
+) -> None:
+    config = config_for(devnet, tmp_path / "store")
+    lenders = config.lenders.model_copy(update={"uniswap_v3": UniswapPolicy()})
+    config = config.model_copy(update={"lenders": lenders})
+    amount = 8 * 10**18
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("USDC/WETH", 20_000)
+        async with open_engine(config, Stage.LIVE, ApproveMode.NONE, lambda _: None) as engine:
+            token = engine._tokens[hand.book.token("WETH").address]
+            pools = await both_ways(engine, hand, "USDC/WETH", "WETH", amount)
+            params = {"token": token, "amount": amount, "pools": pools}
+            stop = asyncio.Event()
+            running = asyncio.create_task(engine.run(30, stop))
+            answer = await engine.flash_loans.execute_flash_loan("uniswap", version, params)
+            while isinstance(answer, Submitted) and engine.tally.confirmed + engine.tally.reverted == 0:
+                await hand.mine()
+                await asyncio.sleep(0.2)
+            stop.set()
+            await running
+    if lender not in LENDER_CODES:
+        assert isinstance(answer, LoanQuote)
+        assert (answer.reason, answer.source in pools) == ("not_in_executor", False)
+        return
+    assert (engine.tally.confirmed, engine.tally.unreconciled) == (1, 0)
+    with open_store(config.store.directory) as reader:
+        (row,), (settled,) = reader.executions(), reader.settlements()
+    assert row["lender"] == str(lender)
+    chosen = next(quote for quote in row["quotes"] if quote["lender"] == str(lender))
+    assert chosen["fee"] == settled["loan_fee"]
+    assert not any(pool in chosen["detail"] for pool in pools), "another pool than those of the path"
+
+
+async def test_nothing_executes_outside_stage_live(devnet: Devnet, tmp_path: Path) -> None:
+    config = config_for(devnet, tmp_path / "store")
+    async with in_hand(devnet) as hand:
+        async with open_engine(config, Stage.PAPER, ApproveMode.NONE, lambda _: None) as engine:
+            token = engine._tokens[hand.book.token("DAI").address]
+            with pytest.raises(UsageError, match="only quotes"):
+                await engine.flash_loans.execute_flash_loan("maker", "v1", {"token": token, "amount": 1})
+        async with open_engine(config, Stage.LIVE, ApproveMode.NONE, lambda _: None) as engine:
+            params = {"token": token, "amount": 10**18, "pools": [hand.pool("DAI/WETH").address]}
+            with pytest.raises(UsageError, match="1 pools that end in WETH, not in DAI"):
+                await engine.flash_loans.execute_flash_loan("maker", "v1", params)

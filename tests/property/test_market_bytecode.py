@@ -2,149 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import json
 import random
-import re
-import subprocess
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from arbtui.abi import decode, encode_call, selector, topic
 from arbtui.domain import CallResult
 from arbtui.errors import MalformedAnswer
-from arbtui.market import NeedsMore, Pool, SwapReverts, UniswapV2Pool, UniswapV3Pool, read_calls, with_answers
+from arbtui.market import SwapReverts, UniswapV2Pool, UniswapV3Pool, with_answers
 from arbtui.market.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO, sqrt_ratio_at_tick
 from arbtui.market.uniswap_v3 import BEYOND_WINDOW
 from arbtui.units import Address, Ppm, parse_address
+from tests.bare_chain import ON_A_CHAIN, TRADER, V2_FACTORY, V3_FACTORY, Chain, bare_chain, two_tokens
 
-ROOT = Path(__file__).parents[2]
-ANVIL = ROOT / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
-V3_FACTORY = (
-    ROOT / "node_modules/@uniswap/v3-core/artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json"
-)
-V2_FACTORY = ROOT / "node_modules/@uniswap/v2-core/build/UniswapV2Factory.json"
-TRADER = ROOT / "contracts/artifacts/DevTrader.json"
-TOKEN = ROOT / "contracts/artifacts/DevToken.json"
-PLENTY = 2**200
-
-pytestmark = [
-    pytest.mark.chain,
-    pytest.mark.skipif(
-        not all(path.exists() for path in (ANVIL, V3_FACTORY, V2_FACTORY, TRADER)),
-        reason="run make setup first",
-    ),
-]
-
-
-class Chain:
-    """The least that is needed of a node: synchronous, one account, a block a transaction."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        self.me = parse_address(self.rpc("eth_accounts")[0])
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def rpc(self, method: str, *params: Any) -> Any:
-        answer = self._post({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-        if "error" in answer:
-            raise RuntimeError(answer["error"]["message"])
-        return answer["result"]
-
-    def _post(self, body: Any) -> Any:
-        self._connection.request("POST", "/", json.dumps(body), {"Content-Type": "application/json"})
-        return json.loads(self._connection.getresponse().read())
-
-    def send(self, to: str | None, data: bytes) -> Any:
-        """A transaction that must succeed; its receipt."""
-        transaction = {"from": self.me, "data": "0x" + data.hex(), "gas": hex(16_000_000)}
-        if to is not None:
-            transaction["to"] = to
-        sent = self.rpc("eth_sendTransaction", transaction)
-        for _ in range(1000):
-            receipt = self.rpc("eth_getTransactionReceipt", sent)
-            if receipt is not None:
-                break
-            time.sleep(0.002)
-        assert receipt["status"] == "0x1"
-        return receipt
-
-    def call(self, to: str, data: bytes) -> bytes:
-        answer = self.rpc("eth_call", {"from": self.me, "to": to, "data": "0x" + data.hex()}, "latest")
-        return bytes.fromhex(answer[2:])
-
-    def refusal(self, to: str, data: bytes) -> str | None:
-        """Why the call reverts; None where it does not."""
-        try:
-            self.call(to, data)
-        except RuntimeError as error:
-            return str(error)
-        return None
-
-    def deploy(self, artifact: Path, arguments: bytes = b"") -> Address:
-        code = json.loads(artifact.read_text())["bytecode"].removeprefix("0x")
-        return parse_address(self.send(None, bytes.fromhex(code) + arguments)["contractAddress"])
-
-    def read(self, pool: Pool) -> tuple[Pool, int]:
-        """The pool as it is on the chain, by the loop that every caller follows, and the number of rounds."""
-        step: Pool | NeedsMore = pool
-        calls = read_calls(pool)
-        rounds = 0
-        while calls:
-            results = [CallResult(True, self.call(call.target, call.data)) for call in calls]
-            step = with_answers(step, results)
-            calls = step.calls if isinstance(step, NeedsMore) else ()
-            rounds += 1
-        assert not isinstance(step, NeedsMore)
-        return step, rounds
+pytestmark = ON_A_CHAIN
 
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    log = tmp_path_factory.mktemp("anvil") / "log"
-    with log.open("wb") as out:
-        process = subprocess.Popen([str(ANVIL), "--port", "0"], stdout=out, stderr=out)
-    try:
-        port = None
-        deadline = time.monotonic() + 20
-        while port is None and time.monotonic() < deadline:
-            found = re.search(r"Listening on 127\.0\.0\.1:(\d+)", log.read_text())
-            port = int(found[1]) if found else None
-            time.sleep(0.02)
-        assert port, log.read_text()
-        connection = Chain(port)
-        with contextlib.closing(connection):
-            yield connection
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _tokens(chain: Chain, spenders: list[Address]) -> tuple[Address, Address]:
-    made = []
-    for name in ("A", "B"):
-        words = b"".join(
-            [(96).to_bytes(32), (160).to_bytes(32), (18).to_bytes(32)]
-            + [(1).to_bytes(32), name.encode().ljust(32, b"\0")] * 2
-        )
-        token = chain.deploy(TOKEN, words)
-        with contextlib.suppress(RuntimeError, AssertionError):
-            chain.send(token, encode_call("setMinter(address,bool)", chain.me, True))
-        chain.send(token, encode_call("mint(address,uint256)", chain.me, PLENTY))
-        for spender in spenders:
-            chain.send(token, encode_call("approve(address,uint256)", spender, 2**256 - 1))
-        made.append(token)
-    first, second = sorted(made, key=str.lower)
-    return first, second
+    with bare_chain(tmp_path_factory.mktemp("anvil")) as running:
+        yield running
 
 
 class V3:
@@ -154,7 +34,7 @@ class V3:
         self, chain: Chain, trader: Address, factory: Address, fee: int, spacing: int, tick: int
     ) -> None:
         self.chain, self.trader, self.spacing = chain, trader, spacing
-        token0, token1 = _tokens(chain, [trader])
+        token0, token1 = two_tokens(chain, [trader])
         chain.send(factory, encode_call("createPool(address,address,uint24)", token0, token1, fee))
         word = chain.call(factory, encode_call("getPool(address,address,uint24)", token0, token1, fee))
         address = parse_address("0x" + word[12:].hex())
@@ -362,7 +242,7 @@ def test_reading_what_is_not_a_pool_names_it(chain: Chain, trader: Address) -> N
 def test_v2_pool_agrees_with_the_contract_on_every_swap(chain: Chain) -> None:
     rng = random.Random(4)
     factory = chain.deploy(V2_FACTORY, bytes(32))
-    token0, token1 = _tokens(chain, [])
+    token0, token1 = two_tokens(chain, [])
     chain.send(factory, encode_call("createPair(address,address)", token0, token1))
     word = chain.call(factory, encode_call("getPair(address,address)", token0, token1))
     pair = parse_address("0x" + word[12:].hex())

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from arbtui.domain import DecisionKind
+from arbtui.domain import ClosedBy, Closing, DecisionKind
 from arbtui.store import open_store
 from arbtui.store.desk import read_desk, read_detail
 from arbtui.tui import DeskExit
@@ -22,8 +22,11 @@ from arbtui.tui.feed import iso
 from arbtui.tui.filtering import parse_filter
 from arbtui.tui.live_table import Cell, Column, LiveTable, TableRow, lay_out
 from arbtui.tui.look import Look, compact, fit, significant, wrap
-from arbtui.units import ETHER
-from tests.tui.sample import Sample, fill
+from arbtui.units import ETHER, Wei
+from arbtui.validation import Ranked
+from tests import factories as make
+from tests.factories import HEAD
+from tests.tui.sample import Sample, fill, found, route
 from tests.tui.screens import grid, settle, until
 from tests.tui.test_approval import at_desk
 
@@ -408,6 +411,37 @@ async def test_the_log_has_decisions_incidents_and_commands(sample: Sample) -> N
         assert "! incident" in text
         assert "✓ approved" in text
         assert "not taken up yet" in text
+
+
+async def test_who_took_a_missed_opportunity_is_in_the_log_and_on_its_sheet(sample: Sample) -> None:
+    sample.head()
+    lost = found(route(make.WETH, make.DAI, seed=5), make.WETH, 3 * ETHER, ETHER // 50)
+    trade = make.foreign_trade()
+    with sample.store.batch() as batch:
+        ranked = Ranked(lost, None, 0, 0, ETHER // 60, behind="better-one")
+        batch.dropped(lost, (), (), "place", net_wei=ETHER // 60, ranked=ranked, place=4)
+        batch.closing(
+            Closing(
+                lost.id,
+                lost.path.id,
+                HEAD,
+                HEAD,
+                HEAD + 1,
+                ETHER // 60,
+                ClosedBy.FOREIGN,
+                trade,
+                tx_index=3,
+                sender=make.TREASURY,
+                tip_per_gas=Wei(2_500_000_000),
+            )
+        )
+    async with at_desk(sample, (200, 60)) as (_, pilot):
+        await until(pilot, lambda: "place 4 of its block" in grid(pilot), "the sheet")
+        for wanted in ("better-one", "at position 3", "tip 2.500 gwei", "open for 1 block, ended in block"):
+            assert wanted in grid(pilot), wanted
+        await pilot.press("7")
+        await until(pilot, lambda: "taken" in grid(pilot), "the log")
+        assert "0x7099" in grid(pilot)
 
 
 async def test_help_palette_and_copy(sample: Sample) -> None:

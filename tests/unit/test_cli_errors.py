@@ -163,7 +163,7 @@ def test_version(arbtui: Arbtui) -> None:
         ("quote", "WETH"),
         ("quote", "WETH", "-1"),
         ("quote", "WETH", "1", "2"),
-        ("scan", "--max-hops", "4"),
+        ("scan", "--max-hops", "5"),
         ("scan", "--top", "0"),
         ("scan", "--top", "many"),
         ("run", "--headless", "--stage", "yolo"),

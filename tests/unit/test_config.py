@@ -234,7 +234,7 @@ def test_every_violation_at_once_one_line_each(path: Path, capsys: pytest.Captur
         ("tokens.1.decimals", "valid integer"),
         ("pools.0.fee_ppm", "less than 1000000"),
         ("search.base_tokens", "at least 1 item"),
-        ("search.max_hops", "less than or equal to 3"),
+        ("search.max_hops", "less than or equal to 4"),
     ):
         assert sum(line.startswith(f"error: {path}: {key}: ") and mending in line for line in lines) == 1, key
     assert len(lines) == 7

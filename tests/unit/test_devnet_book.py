@@ -13,7 +13,7 @@ import pytest
 from arbtui.devnet import plan, runs
 from arbtui.devnet.anvil import find_anvil, state_root
 from arbtui.devnet.artifacts import Artifacts
-from arbtui.devnet.book import LENDERS, AddressBook, BookPool, BookToken
+from arbtui.devnet.book import LENDERS, AddressBook, BookFactory, BookPool, BookToken
 from arbtui.devnet.deploy import treasury_address
 from arbtui.devnet.runs import ProcessId, Run
 from arbtui.errors import DevnetError
@@ -42,6 +42,10 @@ def book() -> AddressBook:
         traders=(address(23),),
         seed=7,
         transactions=306,
+        factories=(
+            BookFactory(address(30), "sushiswap", "uniswap_v2", 3000),
+            BookFactory(address(31), "uniswap", "uniswap_v3"),
+        ),
     ).at("http://127.0.0.1:8545", os.getpid(), Path("/tmp/x/arbtui.toml"))  # noqa: S108
 
 
@@ -74,6 +78,7 @@ def test_the_configuration_is_toml_with_the_agreed_layout(book: AddressBook) -> 
         "name": "local",
         "chain_id": 31337,
         "rpc_url": "http://127.0.0.1:8545",
+        "push_url": "ws://127.0.0.1:8545",
         "native_symbol": "ETH",
         "wrapped_native": address(3),
         "multicall": address(21),

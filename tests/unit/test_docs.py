@@ -104,8 +104,9 @@ def test_every_figure_of_the_report_is_explained(tmp_path: Path) -> None:
 
 
 def test_every_decision_error_and_incident_is_explained() -> None:
-    incidents = set(first_texts(ROOT / "arbtui" / "engine", "incident"))
-    assert {"node", "reorg"} <= incidents
+    engine = ROOT / "arbtui" / "engine"
+    incidents = {*first_texts(engine, "incident"), *first_texts(engine, "_incident")}
+    assert {"node", "reorg", "market"} <= incidents
     names = {str(kind) for kind in DecisionKind} | {str(name) for name in ErrorClass} | incidents
     assert missing(names, page("docs/monitoring.md")) == set()
 

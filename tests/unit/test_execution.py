@@ -232,7 +232,7 @@ def test_no_move_leaves_what_was_never_signed_or_refused() -> None:
         (NodeError(-32000, "the moon is full"), ErrorClass.UNKNOWN, Delivery.AMBIGUOUS),
         (NodeUnreachable("x", sent=False), ErrorClass.CONNECTION, Delivery.NOT_DELIVERED),
         (NodeUnreachable("x"), ErrorClass.TIMEOUT, Delivery.AMBIGUOUS),
-        (MalformedAnswer("x"), ErrorClass.MALFORMED, Delivery.AMBIGUOUS),
+        (MalformedAnswer("x"), ErrorClass.UNKNOWN, Delivery.AMBIGUOUS),
     ],
 )
 def test_what_a_failed_send_proves(error: ArbtuiError, name: ErrorClass, delivery: Delivery) -> None:

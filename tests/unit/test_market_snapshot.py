@@ -3,16 +3,28 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from arbtui.errors import SnapshotError
-from arbtui.market import UniswapV2Pool, UniswapV3Pool, load_snapshot, write_snapshot
+from arbtui.market import (
+    FAMILIES,
+    SwapReverts,
+    UniswapV2Pool,
+    UniswapV3Pool,
+    load_snapshot,
+    write_snapshot,
+    write_snapshot_file,
+)
+from arbtui.market import snapshot as snapshots
 from arbtui.market.fields import BadField, checksum_address
 from arbtui.market.snapshot import MAX_LINE_BYTES
-from arbtui.market.tick_math import sqrt_ratio_at_tick
+from arbtui.market.tick_math import MAX_SQRT_RATIO, sqrt_ratio_at_tick
+from arbtui.search import find_opportunities
 from arbtui.units import parse_address
 
 WETH = "0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2"
@@ -109,7 +121,42 @@ BAD = [
     (V2 | {"reserve0": ""}, "reserve0 is not a whole number"),
     (V2 | {"reserve0": None}, "reserve0 is not a whole number"),
     (V2 | {"reserve0": str(2**112)}, "reserve0 is out of range (too large)"),
+    (V2 | {"reserve0": 10**300}, "reserve0 is out of range (too large)"),
+    ('{"type":"pool","reserve0":NaN}', "NaN is not a number that JSON has"),
+    ('{"type":"pool","reserve0":-Infinity}', "-Infinity is not a number that JSON has"),
+    ('{"type":"pool","type":"token"}', "'type' is there twice"),
+    ('{"type":"pool","a":{"b":1,"b":2}}', "'b' is there twice"),
+    (V2 | {"reserve0": 1e400}, "Infinity is not a number that JSON has"),
+    ('{"type":"pool","reserve0":1e999}', "kind is missing"),
+    ('{"a":' * 10_000, "not JSON"),
+    ('{"type":"pool"} x', "not JSON"),
+    ("\x00", "not JSON"),
+    ('"pool"', "not a JSON object"),
+    ("null", "not a JSON object"),
+    ({"type": "poo" * 100_000}, "unknown type 'poopoopoopoopoopoopoopoopoopoop…'"),
+    (V2 | {"kind": "\ud800"}, "unknown kind '\ufffd'"),
+    (V2 | {"fee_ppm": [3000]}, "fee_ppm is not a whole number"),
+    (V2 | {"token0": None}, "token0 is not an address (0x and 40 hex digits)"),
     (without(V3, "ticks"), "ticks is missing"),
+    (V3 | {"ticks": [[0, "1", 2]]}, "ticks holds an entry that is not a pair"),
+    (V3 | {"ticks": [[0.0, "1"]]}, "ticks: an index is not a whole number"),
+    (
+        V3 | {"ticks": [[-10, "1000"], [-10, "1"], [10, "-1000"]]},
+        "ticks are not sorted by index, or one is there twice",
+    ),
+    (V3 | {"ticks": [["9" * 81, "1"]]}, "ticks: an index is not a whole number"),
+    (V3 | {"ticks": []}, "liquidity differs from the sum of liquidity_net up to tick"),
+    (V3 | {"sqrt_price_x96": "0"}, "sqrt_price_x96 is out of range (0)"),
+    (V3 | {"liquidity": "-1"}, "liquidity is out of range (-1)"),
+    (V3 | {"tick_spacing": 16_384}, "tick_spacing is out of range (16384)"),
+    (V3 | {"liquidity_gross": ["1"]}, "liquidity_gross does not go with ticks"),
+    (V3 | {"liquidity_gross": "600"}, "liquidity_gross is not a list"),
+    (V3 | {"liquidity_gross": ["600", "399", "400", "600"]}, "liquidity_gross at -10 is out of range"),
+    (V3 | {"window": [[-2560, 2550]], "liquidity": "500"}, "ticks: liquidity below -100 is out of range"),
+    (
+        V3 | {"window": [[-2560, 2550]], "ticks": [[10, "-1001"]]},
+        "ticks: liquidity from 10 on is out of range",
+    ),
     (V3 | {"ticks": {}}, "ticks is not a list"),
     (V3 | {"ticks": [[1]]}, "ticks holds an entry that is not a pair"),
     (V3 | {"ticks": [[-10, "1.5"]]}, "ticks: an amount is not a whole number"),
@@ -131,10 +178,19 @@ BAD = [
     (V3 | {"tick": 887_273}, "tick is out of range (887273)"),
     (V3 | {"tick_spacing": 0}, "tick_spacing is out of range (0)"),
     (V3 | {"window": [[-2560, 2560]]}, "window is not whole bitmap words"),
-    (V3 | {"window": [[2560, 5110]]}, "window is not one range around the tick"),
+    (V3 | {"window": [[5110, 2560]]}, "window is not one range"),
+    (V3 | {"window": [[-2560, -10], [0, 2550]]}, "window is not one range"),
     ({"type": "token", "address": T1, "symbol": "A"}, "decimals is missing"),
     ({"type": "token", "address": T1, "symbol": 5, "decimals": 18}, "symbol is not a text"),
-    ({"type": "token", "address": T1, "symbol": "A", "decimals": 256}, "decimals is out of range (256)"),
+    ({"type": "token", "address": T1, "symbol": "A", "decimals": 37}, "decimals is out of range (37)"),
+    ({"type": "token", "address": T1, "symbol": "A", "decimals": 77}, "decimals is out of range (77)"),
+    ({"type": "token", "address": T1, "symbol": "A", "decimals": 255}, "decimals is out of range (255)"),
+    ({"type": "token", "address": T1, "symbol": "A", "decimals": -1}, "decimals is out of range (-1)"),
+    ({"type": "token", "address": T1, "symbol": "A", "decimals": "18.0"}, "decimals is not a whole number"),
+    ({"type": "block", "number": -1}, "number is out of range (-1)"),
+    ({"type": "block", "number": 1, "chain_id": 0}, "chain_id is out of range (0)"),
+    ({"type": "block", "number": 1, "timestamp": 2**64}, "timestamp is out of range (18446744073709551616)"),
+    ({"type": "block", "number": 1, "base_fee_per_gas": "1.5"}, "base_fee_per_gas is not a whole number"),
     ({"type": "block"}, "number is missing"),
     ({"type": "block", "number": 1.5}, "number is not a whole number"),
 ]
@@ -165,6 +221,85 @@ def test_duplicates_are_reported_and_the_first_stays() -> None:
     assert snapshot.state.block.number == 1
     assert snapshot.state.tokens[T1].symbol == "A"
     assert next(iter(snapshot.state.pools.values())).reserve0 == 1000
+
+
+@pytest.mark.parametrize(
+    ("symbol", "shown"),
+    [
+        ("[@click=app.quit]x[/foo]", "[@click=app.quit]x[/foo]"),
+        ("\x1b]0;t\x07\x9b31mA", "\ufffd]0;t\ufffd\ufffd31mA"),
+        ("\u202eCDSU\u2066\u200b", "\ufffdCDSU\ufffd\ufffd"),
+        ("a" + "\u0301" * 200, "\u00e1" + "\ufffd" * 30 + "\u2026"),
+        ("'); DROP TABLE--\x00\ud800", "'); DROP TABLE--\ufffd\ufffd"),
+        ("\u2028\u00a0\tx\r\n", "\ufffd\ufffd\ufffdx\ufffd\ufffd"),
+        ("x" * 1_000_000, "x" * 31 + "\u2026"),
+        ("", ""),
+    ],
+)
+def test_a_symbol_is_one_short_line_that_acts_on_nothing(symbol: str, shown: str) -> None:
+    snapshot = load({"type": "token", "address": T1, "symbol": symbol, "decimals": 0}, V2 | {"dex": symbol})
+    assert snapshot.problems == ()
+    assert snapshot.state.tokens[T1].symbol == shown
+    assert next(iter(snapshot.state.pools.values())).dex == shown
+    out = io.StringIO()
+    write_snapshot(snapshot.state, out)
+    again = load_snapshot(io.BytesIO(out.getvalue().encode()), strict=True)
+    assert again.state.tokens == snapshot.state.tokens
+    assert again.state.pools == snapshot.state.pools
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        V2 | {"reserve0": "1", "reserve1": "1"},
+        V2 | {"reserve0": "1", "reserve1": str(2**112 - 1)},
+        V2 | {"reserve0": str(2**112 - 1), "reserve1": str(2**112 - 1)},
+        V2 | {"fee_ppm": 999_999},
+        V3 | {"liquidity": "0", "ticks": []},
+        V3 | {"sqrt_price_x96": "4295128739", "tick": -887_272, "liquidity": "0", "ticks": []},
+        V3 | {"sqrt_price_x96": str(MAX_SQRT_RATIO - 1), "tick": 887_271, "liquidity": "0", "ticks": []},
+        V3 | {"fee_ppm": 0, "liquidity": "0", "ticks": [[100, "1"], [200, "-1"]]},
+    ],
+)
+def test_pools_at_the_ends_of_what_can_be_neither_crash_nor_pay(row: dict[str, Any]) -> None:
+    """B53-B58 of the hostile inputs: whatever is asked of them is answered."""
+    other = V2 | {"address": "0x" + "0c" * 20, "reserve0": "1000000", "reserve1": "1000000"}
+    state = load(row, other, strict=True).state
+    pool = state.pools[parse_address(row["address"])]
+    for token in (T1, T2):
+        for amount in (0, 1, 10**6, 2**112, 2**255 - 1, 2**256):
+            assert 0 <= pool.quote_out(token, amount) < 2**112
+            pool.least_in(token, amount)
+            try:
+                done = pool.swap_exact_in(token, amount)
+            except SwapReverts:
+                continue
+            assert done.amount_in <= amount
+        pool.depth(token)
+        pool.capacity_in(token)
+        assert len(list(pool.stretches(token))) <= 3
+    assert state.conversion(state.token(T2), state.token(T1)) is not None
+    if pool.virtual_reserves(T1)[0] <= 1:
+        found = find_opportunities(state, [parse_address(T1)], 2)
+        assert all(one.amount_out > one.amount_in for one in found.opportunities)
+
+
+def test_a_pool_without_a_state_is_left_out_and_counted(tmp_path: Path) -> None:
+    """What cannot be a line: 0/0, 0/x, a price of 0. Everything else is written, and read back the same."""
+    first = load(V2, V3).state
+    one, two = first.pools.values()
+    dead = [
+        replace(one, address=parse_address("0x" + "aa" * 20), reserve0=0, reserve1=0),
+        replace(one, address=parse_address("0x" + "ab" * 20), reserve1=0),
+        FAMILIES[two.kind].unread(replace(two, address=parse_address("0x" + "ac" * 20))),
+    ]
+    for pool in dead:
+        assert pool.quote_out(T1, 10) == pool.least_in(T1, 1) == 0
+        assert not list(pool.stretches(T2))
+    state = replace(first, pools={**first.pools, **{pool.address: pool for pool in dead}})
+    file = tmp_path / "market.jsonl"
+    assert write_snapshot_file(file, state, 1) == 3
+    assert load_snapshot(file, strict=True).state.pools == first.pools
 
 
 def test_a_pool_that_was_refused_does_not_take_the_address() -> None:
@@ -241,6 +376,86 @@ def test_what_is_written_is_read_back() -> None:
     assert second.state.tokens == first.state.tokens
     assert second.state.block == first.state.block
     assert second.chain_id == 10
+
+
+@pytest.mark.parametrize("name", ["market.jsonl", "market.jsonl.gz"])
+def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path, name: str) -> None:
+    state = load(V2, V3).state
+    file = tmp_path / name
+    assert write_snapshot_file(file, state, 5) == 0
+    once = file.read_bytes()
+    assert (once[:2] == b"\x1f\x8b") == name.endswith(".gz")
+    snapshot = load_snapshot(file, strict=True)
+    assert snapshot.state.pools == state.pools
+    assert snapshot.chain_id == 5
+    write_snapshot_file(str(file), state, 5)
+    assert file.read_bytes() == once, "the same market makes the same file"
+
+    class Broken(dict[Any, Any]):
+        def values(self) -> Any:
+            yield next(iter(state.pools.values()))
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(SnapshotError, match="cannot be written: No space left on device"):
+        write_snapshot_file(file, replace(state, pools=Broken()), 5)
+    assert file.read_bytes() == once
+    assert list(tmp_path.iterdir()) == [file], "no half file stays behind"
+    with pytest.raises(SnapshotError, match="cannot be written"):
+        write_snapshot_file(tmp_path / "none" / name, state)
+
+
+def test_gross_liquidity_and_an_unknown_one_survive_the_file() -> None:
+    known = V3 | {"liquidity_gross": ["600", "400", "400", "700"]}
+    away = V3 | {
+        "address": "0x" + "03" * 20,
+        "window": [[2560, 5110]],
+        "ticks": [[2600, "7"]],
+    }
+    state = load(known, away, V3 | {"address": "0x" + "04" * 20}, strict=True).state
+    first, second, third = state.pools.values()
+    assert isinstance(first, UniswapV3Pool)
+    assert first.gross == (600, 400, 400, 700)
+    assert isinstance(third, UniswapV3Pool)
+    assert third.gross is None
+    assert second.quote_out(T1, 5) == second.quote_out(T2, 5) == 0, "its price is outside the ticks known"
+    out = io.StringIO()
+    assert write_snapshot(state, out) == 0
+    assert load_snapshot(io.BytesIO(out.getvalue().encode()), strict=True).state.pools == state.pools
+
+
+def test_what_a_small_file_unpacks_to_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "MAX_FILE_BYTES", 24 << 20)
+    monkeypatch.setattr(snapshots, "MAX_LINES", 5_000)
+    good = json.dumps(V2).encode() + b"\n"
+    for name, body in (("one line", b"x" * (40 << 20)), ("many lines", b"x\n" * (20 << 20))):
+        file = tmp_path / "bomb.gz"
+        file.write_bytes(gzip.compress(good + body, 1))
+        assert file.stat().st_size < 1 << 20
+        tracemalloc.start()
+        snapshot = load_snapshot(file)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 24 << 20, name
+        assert len(snapshot.state.pools) == 1
+        assert len(snapshot.problems) <= snapshots.PROBLEMS_KEPT
+        if name == "one line":
+            assert snapshot.problems[-1].reason == "the file is longer than 24 MiB: the rest is not read"
+        else:
+            assert snapshot.counts.skipped == 5_000
+        with pytest.raises(SnapshotError, match="snapshot .*: line 2: .*"):
+            load_snapshot(file, strict=True)
+
+
+def test_the_number_of_pools_and_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "MAX_POOLS", 2)
+    monkeypatch.setattr(snapshots, "MAX_TOKENS", 1)
+    tokens = [{"type": "token", "address": f"0x{n:040x}", "decimals": 1} for n in (1, 2)]
+    snapshot = load(*tokens, *(V2 | {"address": f"0x{number:040x}"} for number in range(1, 5)))
+    assert [problem.reason for problem in snapshot.problems] == [
+        "more than 1 tokens",
+        "more than 2 pools",
+        "more than 2 pools",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -106,3 +108,65 @@ def test_equal_depths_and_no_way() -> None:
     assert market(one).conversion(TOKENS[DAI], TOKENS[WETH]) is None
     empty = v2(22, WETH, USDC, 0, 0)
     assert market(empty).conversion(TOKENS[USDC], TOKENS[WETH]) is None
+
+
+def test_an_advanced_state_shares_what_a_block_does_not_change() -> None:
+    one, two = v2(10, WETH, USDC, 10**18, 10**9), v2(11, WETH, DAI, 10**18, 10**21)
+    state = market(one, two)
+    assert state.conversion(TOKENS[USDC], TOKENS[WETH]) is not None
+    block = replace(BLOCK, number=43, hash="0x02", parent_hash="0x01")
+    moved = replace(one, reserve1=3 * 10**9)
+    following = state.advanced(block, {moved.address: moved})
+    assert following.block == block
+    assert following.pools == {moved.address: moved, two.address: two}
+    assert state.pools == {one.address: one, two.address: two}, "the parent is left as it was"
+    assert following.pools_of(WETH) == (moved, two)
+    assert following.pool_addresses_of(WETH) is state.pool_addresses_of(WETH)
+    assert following.shares_topology(state)
+    assert following.advanced(block, {}).shares_topology(state)
+    rate = following.conversion(TOKENS[USDC], TOKENS[WETH])
+    assert rate is not None
+    assert Fraction(rate.numerator, rate.denominator) == Fraction(3 * 10**9, 10**18)
+    assert following.find_token("USDC") == TOKENS[USDC]
+
+
+def test_a_state_is_not_advanced_to_other_pools() -> None:
+    one = v2(10, WETH, USDC, 10**18, 10**9)
+    state = market(one)
+    for stranger in (v2(11, WETH, USDC, 1, 1), replace(one, token1=DAI)):
+        with pytest.raises(UsageError, match="not one of this state's 1 pools"):
+            state.advanced(BLOCK, {stranger.address: stranger})
+    other = replace(state, pools={at(11): v2(11, WETH, DAI, 1, 1)})
+    assert not other.shares_topology(state)
+    assert state.pools_of(DAI) == ()
+    assert other.pool_addresses_of(DAI) == (at(11),)
+
+
+def test_conversion_finds_the_deepest_way_among_many() -> None:
+    """Against the rule as it is written, pool by pool."""
+    rng = random.Random(5)
+    tokens = [at(number) for number in range(1, 9)]
+    for _ in range(30):
+        pools = []
+        for number in range(40):
+            token0, token1 = sorted(rng.sample(tokens, 2), key=str.lower)
+            pools.append(v2(100 + number, token0, token1, rng.randint(0, 6), rng.randint(0, 6)))
+        state = market(*pools)
+        wanted = rng.choice(tokens[1:])
+        ways: list[tuple[int, tuple[Address, ...]]] = []
+        for first in (pool for pool in pools if WETH in (pool.token0, pool.token1)):
+            middle = first.token1 if first.token0 == WETH else first.token0
+            up, down = first.spot_ratio(WETH)
+            if middle == wanted:
+                ways.append((first.depth(WETH), (first.address,)))
+            elif up:
+                ways += [
+                    (min(first.depth(WETH), last.depth(middle) * down // up), (first.address, last.address))
+                    for last in pools
+                    if {middle, wanted} == {last.token0, last.token1}
+                ]
+        best = min(((-depth, way) for depth, way in ways if depth > 0), default=None)
+        rate = state.conversion(Token(wanted, "", 0), TOKENS[WETH])
+        if rate is not None:
+            assert best is not None
+            assert rate.pools == best[1]

@@ -3,12 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from arbtui.domain import ClosedBy, Closing, Log
-from arbtui.engine.moves import SWAPS, Moves, OpenPaths
+from arbtui.engine.moves import Moves, OpenPaths
+from arbtui.market import SWAP_TOPICS
 from arbtui.units import Address
 from arbtui.validation import Ranked
 from tests.factories import POOL_A, POOL_B, block_ref, opportunity, word
 
-SWAP = min(SWAPS)
+SWAP = min(SWAP_TOPICS)
 
 
 def swap(pool: Address, block: int, index: int, tx: str = "foreign") -> Log:
@@ -102,3 +103,12 @@ def test_other_logs_are_no_swaps() -> None:
     log = replace(swap(POOL_A, 11, 3), topics=(word("Transfer"),))
     moves.take(block_ref(11), [log, replace(log, topics=())], ())
     assert moves.last({POOL_A}) is None
+
+
+def test_a_path_whose_ticket_waits_is_told_by_the_ticket_s_opportunity() -> None:
+    paths = OpenPaths(Moves())
+    paths.look(block_ref(10), [worth(10)])
+    paths.look(block_ref(11), [worth(11)], {opportunity().path.id})
+    (closing,) = paths.look(block_ref(12), [])
+    assert closing.opportunity_id == opportunity(block=block_ref(10)).id
+    assert closing.last_block == 11

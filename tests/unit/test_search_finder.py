@@ -11,7 +11,7 @@ from arbtui.domain import BlockRef, Hop, Path, Token
 from arbtui.errors import UsageError
 from arbtui.market import MarketState, Pool, UniswapV2Pool, UniswapV3Pool
 from arbtui.market.tick_math import sqrt_ratio_at_tick
-from arbtui.search import Finder, enumerate_cycles, find_opportunities, size
+from arbtui.search import CycleIndex, Finder, enumerate_cycles, find_opportunities, sharing, size
 from arbtui.units import Address, Ppm, Wei, parse_address
 
 BLOCK = BlockRef(1, "0x01", "0x00", 0, Wei(0), 0, 0)
@@ -50,9 +50,10 @@ def market(*pools: Pool) -> MarketState:
     )
 
 
-def ways(index: object) -> set[tuple[str, ...]]:
-    (_, twos, threes) = index.groups[0]  # type: ignore[attr-defined]
-    return {tuple(f"{edge >> 1}{'<' if edge & 1 else '>'}" for edge in cycle) for cycle in [*twos, *threes]}
+def ways(index: CycleIndex) -> set[tuple[str, ...]]:
+    found = [tuple(f"{edge >> 1}{'<' if edge & 1 else '>'}" for edge in cycle) for _, cycle in index]
+    assert len(found) == len(set(found)) == index.count
+    return set(found)
 
 
 def test_each_directed_cycle_is_there_once() -> None:
@@ -64,7 +65,7 @@ def test_each_directed_cycle_is_there_once() -> None:
     assert enumerate_cycles(state, [A, A], 3).count == 6, "a base asked twice counts once"
     assert enumerate_cycles(state, [A, B, C], 3).count == 6 + 6 + 4
     assert enumerate_cycles(state, [at(77)], 3).count == 0
-    for hops in (1, 4):
+    for hops in (1, 5):
         with pytest.raises(UsageError, match="max hops"):
             enumerate_cycles(state, [A], hops)
 
@@ -224,3 +225,154 @@ def test_a_gain_of_one_unit_between_coarse_amounts_is_found() -> None:
     (found,) = find_opportunities(state, [A], 3).opportunities
     assert (found.amount_in, found.amount_out) == (35, 36)
     assert max(profit_of(state, found.path, amount) for amount in range(1, 500)) == 1
+
+
+def drifting(rng: random.Random, count: int = 9) -> list[UniswapV2Pool]:
+    pairs = [(A, B), (A, C), (B, C)]
+    return [
+        v2(10 + number, *pairs[number % 3], rng.randint(10**15, 10**16), rng.randint(10**15, 10**16))
+        for number in range(count)
+    ]
+
+
+def test_only_what_touches_a_change_is_screened_again() -> None:
+    rng = random.Random(7)
+    pools = drifting(rng)
+    finder = Finder([A], 3)
+    everything = finder.find(market(*pools))
+    assert everything.screened == everything.cycles
+    assert finder.find(market(*pools), []).screened == 0
+    pools[2] = replace(pools[2], reserve0=10**16)
+    result = finder.find(market(*pools), [pools[2].address])
+    through = [cycle for _, cycle in enumerate_cycles(market(*pools), [A], 3) if 2 in {e >> 1 for e in cycle}]
+    assert result.screened == len(through) < result.cycles
+    assert result.opportunities == find_opportunities(market(*pools), [A], 3).opportunities
+    assert result.complete
+
+
+def test_what_is_not_named_is_kept_as_it_was_until_a_check_names_it() -> None:
+    level, other = v2(10, A, B, 10**21, 10**21), v2(11, A, B, 10**21, 10**21)
+    moved = replace(other, reserve1=12 * 10**20)
+    finder = Finder([A], check_every=2)
+    finder.find(market(level, other))
+    blind = finder.find(market(level, moved), [])
+    assert (blind.opportunities, blind.mismatch) == ((), None)
+    checked = finder.find(market(level, moved), [])
+    assert checked.mismatch is not None
+    assert checked.mismatch.pools == (moved.address,)
+    assert checked.mismatch.cycles >= 1
+    assert checked.opportunities == find_opportunities(market(level, moved), [A]).opportunities
+    assert set(checked.elapsed) == {"index", "screen", "size", "check"}
+    for _ in range(4):
+        assert finder.find(market(level, moved), []).mismatch is None
+
+
+def test_a_check_sees_that_the_set_of_pools_is_another() -> None:
+    level, other = v2(10, A, B, 10**21, 10**21), v2(11, A, B, 10**21, 12 * 10**20)
+    finder = Finder([A], check_every=1)
+    finder.find(market(level, other))
+    stranger = replace(other, address=at(12))
+    result = finder.find(market(level, stranger), [])
+    assert result.mismatch is not None
+    assert set(result.mismatch.pools) == {other.address, stranger.address}
+    assert stranger.address in result.opportunities[0].path.pools
+
+
+def test_an_unknown_or_a_further_pool_makes_a_full_pass() -> None:
+    level, other = v2(10, A, B, 10**21, 10**21), v2(11, A, B, 10**21, 12 * 10**20)
+    finder = Finder([A])
+    finder.find(market(level))
+    assert len(finder.find(market(level, other), [other.address]).opportunities) == 1
+    assert finder.find(market(level), []).opportunities == ()
+
+
+def test_the_best_alone_are_those_of_all() -> None:
+    rng = random.Random(8)
+    pools = drifting(rng, 30)
+    best = Finder([A, B], 3, 5, size_all=False)
+    for _ in range(5):
+        state = market(*pools)
+        result = best.find(state)
+        everything = find_opportunities(state, [A, B], 3, top=5)
+        assert result.opportunities == everything.opportunities
+        assert not result.complete
+        assert result.paying >= everything.paying
+        number = rng.randrange(30)
+        pools[number] = drifting(rng, 30)[number]
+    with pytest.raises(UsageError, match="top"):
+        Finder([A], size_all=False)
+
+
+def test_opportunities_are_made_when_they_are_looked_at() -> None:
+    pools = drifting(random.Random(9))
+    state = market(*pools)
+    found = find_opportunities(state, [A], 3).opportunities
+    assert len(found) > 3
+    assert found[0] is found[0]
+    assert found[:2] == (found[0], found[1])
+    assert found[-1] == list(found)[-1]
+    assert tuple(found) == found
+    assert found != ()
+    assert hash(found) == hash(tuple(found))
+    assert repr(found) == f"<{len(found)} opportunities at block 1>"
+    with pytest.raises(IndexError):
+        found[len(found)]
+
+
+def test_opportunities_that_share_a_pool_are_marked() -> None:
+    state = market(
+        v2(10, A, B, 10**21, 10**21), v2(11, A, B, 10**21, 11 * 10**20), v2(12, A, B, 10**21, 12 * 10**20),
+        v2(13, A, C, 10**21, 10**21), v2(14, A, C, 10**21, 11 * 10**20),
+    )  # fmt: skip
+    found = sorted(find_opportunities(state, [A]).opportunities, key=lambda best: -best.gross_profit)
+    marked = sharing(found)
+    assert list(marked) == [best.id for best in found]
+    for number, best in enumerate(found):
+        assert marked[best.id] == tuple(
+            rival.id for rival in found[:number] if rival.path.pools & best.path.pools
+        )
+    assert marked[found[0].id] == ()
+    apart = next(best for best in found if at(13) in best.path.pools)
+    assert marked[apart.id] == ()
+    assert max(len(rivals) for rivals in marked.values()) == 2
+
+
+def test_the_core_of_four_hops_is_the_deepest_pools_and_is_bounded() -> None:
+    tokens = [at(number) for number in range(1, 8)]
+    pools = []
+    for first in range(7):
+        for second in range(first + 1, 7):
+            depth = 10 ** (20 - first - second)
+            pools.append(v2(100 + 10 * first + second, tokens[first], tokens[second], depth, depth))
+    state = MarketState(BLOCK, {}, {pool.address: pool for pool in pools})
+
+    def four(**bounds: int) -> list[tuple[int, ...]]:
+        index = enumerate_cycles(state, [tokens[0]], 4, **bounds)
+        return [cycle for _, cycle in index if len(cycle) == 4]
+
+    # Six other tokens, three of them between: 6 * 5 * 4 ways.
+    everything = four()
+    assert len(everything) == 120
+    ten = four(core_pools=10)
+    assert 0 < len(ten) < 120
+    assert set(ten) < set(everything)
+    depths = sorted((pool.depth(pool.token0) for pool in pools), reverse=True)
+    used = {edge >> 1 for cycle in ten for edge in cycle}
+    assert min(pools[number].depth(pools[number].token0) for number in used) >= depths[9]
+    for most in (0, 1, 5, 30, 119):
+        assert len(four(core_cycles=most)) <= most
+    assert len(four(core_cycles=10_000)) == 120
+    assert (
+        enumerate_cycles(state, [tokens[0]], 3).count
+        == enumerate_cycles(state, [tokens[0]], 4, core_pools=0).count
+    )
+
+
+def test_a_stretch_that_holds_less_than_a_unit_is_left_in_time() -> None:
+    # One unit of liquidity up to the next tick takes 0.005 B, rounded up to a whole one; beyond it there are 36.
+    ticks = ((600, 1), (700, 35), (900, -1), (2800, -35))
+    price = sqrt_ratio_at_tick(600)
+    thin = UniswapV3Pool(at(11), "v3", A, B, Ppm(0), 100, price, 600, 1, ticks, None)
+    state = market(UniswapV2Pool(at(10), "v2", A, B, Ppm(0), 6, 24), thin)
+    (found,) = find_opportunities(state, [A]).opportunities
+    assert (found.amount_in, found.amount_out) == (2, 3)

@@ -49,6 +49,8 @@ def test_scan_takes_bases_hops_and_top() -> None:
     two = snapshot_scan(str(MARKET), ["USDC", WETH.lower()], 2, 1, False)
     assert [found["token"]["symbol"] for found in two["opportunities"]] == ["USDC", "WETH"]
     assert all(len(found["path"]) == 2 for found in two["opportunities"])
+    counts = [snapshot_scan(str(MARKET), ["WETH"], hops, None, False)["cycles"] for hops in (2, 3, 4)]
+    assert counts == sorted(counts)
     with pytest.raises(UsageError, match="PEPE"):
         snapshot_scan(MARKET, ["PEPE"], 2, None, False)
     with pytest.raises(SnapshotError, match="line 11"):
