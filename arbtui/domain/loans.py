@@ -12,15 +12,23 @@ class LenderId(StrEnum):
     BALANCER_V2 = "balancer_v2"
     MAKER = "maker"
     OWN = "own"
+    MORPHO = "morpho"
+    UNISWAP_V3 = "uniswap_v3"
+    UNISWAP_V2 = "uniswap_v2"
+    SPARK = "spark"
 
 
-#: The executor contract's `Plan.lender`.
+#: The executor contract's codes. 8 and 9 are further pools of Aave v3's interface.
 LENDER_CODES: dict[LenderId, int] = {
     LenderId.OWN: 0,
     LenderId.AAVE_V2: 1,
     LenderId.AAVE_V3: 2,
     LenderId.BALANCER_V2: 3,
     LenderId.MAKER: 4,
+    LenderId.MORPHO: 5,
+    LenderId.UNISWAP_V3: 6,
+    LenderId.UNISWAP_V2: 7,
+    LenderId.SPARK: 8,
 }
 
 

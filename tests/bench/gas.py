@@ -141,7 +141,7 @@ class _Bench:
             for holder in (self.book.executor, self.book.treasury):
                 await self._give(token.symbol, holder, 1)
         owner = self.book.accounts[0]
-        await self.hand.send(owner, self.book.executor, "setOwnCapital(bool)", True)
+        await self.hand.send(owner, self.book.executor, "setLender(uint8,bool)", 0, True)
 
     async def _give(self, symbol: str, to: Address, amount: int) -> None:
         token = self.book.token(symbol).address
