@@ -3,7 +3,7 @@
 Big-endian, without padding. A head of 46 bytes, for the lenders that are a pool that pool's address, then the hops:
 
     ticket 8 · last block 5 · lender 1 · asset 4 · amount in 14 · minimum profit 14 · [source 20]
-    hop: kind 1 · [fee in ppm 3, V3 only] · pool 4 · [token out 20, all but the last]
+    hop: kind 1 · [fee in ppm 3, V3 only] · [amount out 12, if given] · pool 4 · [token out 20, all but the last]
 
 `asset` and `pool` are the last four bytes of an address: the contract knows the assets it may trade in, and computes a
 pool's address from its exchange's factory.
@@ -16,13 +16,14 @@ from arbtui.domain import LENDER_CODES, LenderId, Opportunity, PoolKind
 from arbtui.errors import MalformedAnswer
 from arbtui.units import Address, parse_address
 
-EXECUTE = "execute()"
+EXECUTE = "executePacked()"
 #: The contract's code for a cycle whose own last Uniswap V2 pair pays first.
 FLASH_SWAP_CODE = 10
 _POOL_LENDERS = (LenderId.UNISWAP_V3, LenderId.UNISWAP_V2)
 _KIND_CODES = {PoolKind.UNISWAP_V2: 0, PoolKind.UNISWAP_V3: 1}
 _HEAD = (("ticket", 8), ("last_block", 5), ("lender", 1), ("asset", 4), ("amount_in", 14), ("min_profit", 14))
-_ADDRESS, _TAG, _FEE = 20, 4, 3
+_ADDRESS, _TAG, _FEE, _OUT = 20, 4, 3, 12
+_GIVEN = 2
 
 
 def contract_ticket(ticket_id: str) -> int:
@@ -38,12 +39,18 @@ def encode_execute(
     min_profit: int,
     last_block: int,
     source: Address | None = None,
+    *,
+    amounts_given: bool = False,
 ) -> bytes:
     """The transaction's data, and the only place where it is made.
 
     `min_profit` in base units of the opportunity's token, net of the loan fee; `last_block` a block number. `source`
     is the pool that lends, for lenders that are a pool: `uniswap_v3` must have one; `uniswap_v2` without one has the
     cycle's own last pair pay first, without a fee, where all hops are of the V2 family.
+
+    With `amounts_given` a V2 pair is asked for exactly what the opportunity says: some 600 gas less a hop, but a pair
+    that moved against us by one unit reverts the run, and one that moved in our favour keeps what it gained. Without,
+    the contract computes each output from the reserves of the moment, and the floor decides alone.
 
     Raises ValueError where the contract could only refuse: an amount or block that does not fit, a source for a lender
     that has none, a source that the cycle trades on.
@@ -76,8 +83,11 @@ def encode_execute(
         out += values[name].to_bytes(size, "big")
     if source is not None:
         out += _raw(source)
-    for index, hop in enumerate(hops):
-        out.append(_KIND_CODES[hop.kind])
+    for index, (hop, amounts) in enumerate(zip(hops, opportunity.hops, strict=True)):
+        given = amounts_given and hop.kind is PoolKind.UNISWAP_V2 and amounts.amount_out < 1 << 8 * _OUT
+        out.append(_GIVEN if given else _KIND_CODES[hop.kind])
+        if given:
+            out += amounts.amount_out.to_bytes(_OUT, "big")
         if hop.kind is PoolKind.UNISWAP_V3:
             out += hop.fee_ppm.to_bytes(_FEE, "big")
         out += _raw(hop.pool)[-_TAG:]
@@ -90,26 +100,29 @@ def decode_execute(calldata: bytes) -> dict[str, object]:
     """What the bytes say, for showing beside what was meant; raises MalformedAnswer if they are not ours.
 
     `asset` and each hop's `pool` are the last eight digits of an address. The last hop's `token_out` is None: it gives
-    the asset. A V2 hop's `fee_ppm` is None: the contract knows its exchange's.
+    the asset. A V2 hop's `fee_ppm` is None: the contract knows its exchange's. `amount_out` is None where the contract
+    computes it.
     """
     if calldata[:4] != selector(EXECUTE):
-        raise MalformedAnswer("calldata: not a call of Executor.execute")
+        raise MalformedAnswer("calldata: not a call of Executor.executePacked")
     rest = _Bytes(calldata[4:])
     head = {name: rest.take(size) for name, size in _HEAD}
     code = head["lender"][0]
     names = {number: lender for lender, number in LENDER_CODES.items()} | {FLASH_SWAP_CODE: LenderId.UNISWAP_V2}
     lender = names.get(code)
     source = _address(rest.take(_ADDRESS)) if code != FLASH_SWAP_CODE and lender in _POOL_LENDERS else None
-    kinds = {number: kind for kind, number in _KIND_CODES.items()}
+    kinds = {number: kind for kind, number in _KIND_CODES.items()} | {_GIVEN: PoolKind.UNISWAP_V2}
     hops: list[dict[str, object]] = []
     while True:
         number = rest.take(1)[0]
         if number not in kinds:
             raise MalformedAnswer(f"calldata: there is no pool kind {number}")
         fee = int.from_bytes(rest.take(_FEE), "big") if kinds[number] is PoolKind.UNISWAP_V3 else None
+        amount = int.from_bytes(rest.take(_OUT), "big") if number == _GIVEN else None
         pool = "0x" + rest.take(_TAG).hex()
         out = _address(rest.take(_ADDRESS)) if rest.left else None
-        hops.append({"pool": pool, "kind": str(kinds[number]), "fee_ppm": fee, "token_out": out})
+        hop = {"pool": pool, "kind": str(kinds[number]), "fee_ppm": fee, "token_out": out, "amount_out": amount}
+        hops.append(hop)
         if out is None:
             break
     return {

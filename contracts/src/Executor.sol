@@ -52,17 +52,19 @@ contract Executor is
     uint8 private constant FLASH_SWAP = 10;
     uint256 private constant LENDERS = 11;
 
-    // A hop's traits: its kind in the lowest bit, then its direction and, for a V2 pair, its fee.
-    uint256 private constant V3 = 1;
-    uint256 private constant ZERO_FOR_ONE = 2;
-    uint256 private constant FEE_AT = 8;
+    // A hop in one word: the pool's address, then its kind and direction and, for a V2 pair, its fee in ppm.
+    uint256 private constant V3 = 1 << 160;
+    uint256 private constant ZERO_FOR_ONE = 1 << 161;
+    uint256 private constant GIVEN = 1 << 162;
+    uint256 private constant HOP_FEE_AT = 168;
 
     // Where the parts of a plan begin.
     uint256 private constant MIN_PROFIT_AT = 32;
     uint256 private constant SOURCE_AT = 46;
     uint256 private constant TOKEN_BYTES = 20;
-    uint256 private constant HOP_V2_BYTES = 5;
-    uint256 private constant HOP_V3_BYTES = 8;
+    uint256 private constant HOP_BYTES = 5;
+    uint256 private constant FEE_BYTES = 3;
+    uint256 private constant OUT_BYTES = 12;
 
     uint256 private constant PPM = 1e6;
     bytes32 private constant ERC3156_SUCCESS = keccak256("ERC3156FlashBorrower.onFlashLoan");
@@ -106,7 +108,7 @@ contract Executor is
     address private immutable _aaveV3Second;
     address private immutable _aaveV3Third;
 
-    // Fee in ppm above the factory's address.
+    // As EIP-1014 hashes it: 0xff, the factory's address; then, in the bytes that the salt will take, the fee in ppm.
     uint256 private immutable _factory0;
     uint256 private immutable _factory1;
     uint256 private immutable _factory2;
@@ -173,10 +175,10 @@ contract Executor is
             require(v2[i].factory.code.length != 0, NoCode(v2[i].factory));
             require(v2[i].feePpm < PPM, InvalidFee(v2[i].factory, v2[i].feePpm));
         }
-        _factory0 = uint256(v2[0].feePpm) << 160 | uint160(v2[0].factory);
-        _factory1 = uint256(v2[1].feePpm) << 160 | uint160(v2[1].factory);
-        _factory2 = uint256(v2[2].feePpm) << 160 | uint160(v2[2].factory);
-        _factory3 = uint256(v2[3].feePpm) << 160 | uint160(v2[3].factory);
+        _factory0 = Pools.creator(v2[0].factory) | v2[0].feePpm;
+        _factory1 = Pools.creator(v2[1].factory) | v2[1].feePpm;
+        _factory2 = Pools.creator(v2[2].factory) | v2[2].feePpm;
+        _factory3 = Pools.creator(v2[3].factory) | v2[3].feePpm;
         _pairHash0 = v2[0].initCodeHash;
         _pairHash1 = v2[1].initCodeHash;
         _pairHash2 = v2[2].initCodeHash;
@@ -216,7 +218,7 @@ contract Executor is
     }
 
     /// @inheritdoc IExecutor
-    function execute() external returns (uint256 profit) {
+    function executePacked() external returns (uint256 profit) {
         require(msg.sender == operator, NotOperator(msg.sender));
         uint256 state = _state;
         require(state & PAUSED == 0, ExecutionPaused(msg.sender));
@@ -313,7 +315,7 @@ contract Executor is
     function exchangeV2(uint256 index) external view returns (ExchangeV2 memory) {
         uint256[MAX_V2] memory factories = [_factory0, _factory1, _factory2, _factory3];
         bytes32[MAX_V2] memory hashes = [_pairHash0, _pairHash1, _pairHash2, _pairHash3];
-        return ExchangeV2(address(uint160(factories[index])), hashes[index], uint24(factories[index] >> 160));
+        return ExchangeV2(address(uint160(factories[index] >> 88)), hashes[index], uint24(factories[index]));
     }
 
     /// @inheritdoc IExecutor
@@ -514,130 +516,167 @@ contract Executor is
         private
         returns (uint256 amount)
     {
+        (uint256 cursor, uint256 end) = _hops(plan, start, base, lender);
         amount = amountIn;
         address token = base;
-        (address pool, uint256 traits, address gives, uint256 next) = _hop(plan, start, 0, base, base, lender);
-        if (traits & V3 == 0) token.send(pool, amount);
+        uint256 given = _load(cursor + 32);
         // What the executor held of the token on its way to a V3 pool before that came: not the pool's to take.
         uint256 idle;
-        uint256 i;
-        for (; next != plan.length; ++i) {
-            (address pool_, uint256 traits_, address gives_, uint256 next_) =
-                _hop(plan, next, i + 1, gives, base, lender);
-            bool straight = traits_ & V3 == 0;
-            uint256 idle_ = straight ? 0 : gives.held();
-            amount = _swap(i, pool, traits, token, amount, straight ? pool_ : address(this));
-            _requireKept(token, idle);
-            (pool, traits, token, gives, next, idle) = (pool_, traits_, gives, gives_, next_, idle_);
+        uint256 hop = _load(cursor);
+        if (hop & V3 == 0) token.send(address(uint160(hop)), amount);
+        for (uint256 i; cursor != end;) {
+            unchecked {
+                cursor += 64;
+            }
+            uint256 following = _load(cursor);
+            uint256 second = _load(cursor + 32);
+            address gives = address(uint160(second));
+            address to = address(this);
+            uint256 nextIdle;
+            if (following & V3 == 0) to = address(uint160(following));
+            else nextIdle = gives.held();
+            if (hop & V3 == 0) {
+                amount = _outV2(i, hop, given, amount);
+                Pools.swapV2(address(uint160(hop)), hop & ZERO_FOR_ONE != 0, amount, to);
+            } else {
+                amount = _swapV3(i, hop, token, amount, to);
+                if (idle != 0) _requireKept(token, idle);
+            }
+            (hop, given, token, idle) = (following, second, gives, nextIdle);
+            unchecked {
+                ++i;
+            }
         }
-        amount = _swap(i, pool, traits, token, amount, address(this));
-        _requireKept(token, idle);
     }
 
     function _requireKept(address token, uint256 before) private view {
-        if (before == 0) return;
         uint256 current = token.held();
         require(current >= before, BalanceFell(token, before, current));
     }
 
-    /// The hop that begins at `at`, with its pool proven.
-    /// @return pool Never `lender`.
-    /// @return traits `V3`, `ZERO_FOR_ONE`, and for a V2 pair its fee at `FEE_AT`.
-    /// @return gives The token that comes out: for the last hop `base`.
-    /// @return next Where the next hop begins: for the last the plan's end.
-    function _hop(bytes calldata plan, uint256 start, uint256 index, address takes, address base, address lender)
+    /// Reads the hops that begin at `start` of the plan, and proves their pools, none of which may be `lender`.
+    /// @return from Where in memory they are: two words each, the hop and the token it takes.
+    /// @return to Where they end. Two more words are there, as if the executor followed as a pair that takes `base`.
+    function _hops(bytes calldata plan, uint256 start, address base, address lender)
         private
         view
-        returns (address pool, uint256 traits, address gives, uint256 next)
+        returns (uint256 from, uint256 to)
     {
-        uint256 head = _word(plan, start);
-        uint256 kind = head >> 248;
-        require(kind <= V3, UnknownKind(index, uint8(kind)));
-        next = start + (kind == V3 ? HOP_V3_BYTES : HOP_V2_BYTES);
-        gives = base;
-        if (next != plan.length) {
-            gives = address(uint160(_word(plan, next) >> 96));
-            next += TOKEN_BYTES;
-            require(next < plan.length, MalformedPlan(plan.length));
+        from = _free();
+        to = from;
+        address takes = base;
+        unchecked {
+            for (uint256 i; start != plan.length; ++i) {
+                uint256 head = _word(plan, start);
+                uint256 kind = head >> 248;
+                uint256 hop;
+                uint256 given;
+                uint32 tag;
+                if (kind == 0) {
+                    tag = uint32(head >> 216);
+                    start += HOP_BYTES;
+                } else if (kind == 1) {
+                    hop = V3;
+                    tag = uint32(head >> 192);
+                    start += HOP_BYTES + FEE_BYTES;
+                } else {
+                    require(kind == 2, UnknownKind(i, uint8(kind)));
+                    hop = GIVEN;
+                    given = uint256(uint96(head >> 152)) << 160;
+                    tag = uint32(head >> 120);
+                    start += HOP_BYTES + OUT_BYTES;
+                }
+                address gives = base;
+                if (start != plan.length) {
+                    gives = address(uint160(_word(plan, start) >> 96));
+                    start += TOKEN_BYTES;
+                    require(start < plan.length, MalformedPlan(plan.length));
+                }
+                uint256 pool = kind == 1 ? _poolV3(takes, gives, uint24(head >> 224), tag) : _pairV2(takes, gives, tag);
+                require(pool != 0, PoolUnproven(i, tag));
+                require(address(uint160(pool)) != lender, LenderInPath(i, lender));
+                if (takes < gives) hop |= ZERO_FOR_ONE;
+                to = _append(to, pool | hop, given | uint160(takes));
+                takes = gives;
+            }
         }
-        (address token0, address token1) = takes < gives ? (takes, gives) : (gives, takes);
-        uint256 feePpm;
-        uint32 tag;
-        if (kind == V3) {
-            tag = uint32(head >> 192);
-            pool = _poolV3(token0, token1, uint24(head >> 224), tag);
-        } else {
-            tag = uint32(head >> 216);
-            (pool, feePpm) = _pairV2(token0, token1, tag);
-        }
-        require(pool != address(0), PoolUnproven(index, tag));
-        require(pool != lender, LenderInPath(index, pool));
-        traits = feePpm << FEE_AT | kind;
-        if (takes < gives) traits |= ZERO_FOR_ONE;
+        _append(to, uint160(address(this)), uint160(base));
     }
 
-    /// The pair of the first exchange on which its address ends in `tag`, and its fee; 0 if there is none.
-    function _pairV2(address token0, address token1, uint32 tag) private view returns (address pair, uint256 feePpm) {
-        bytes32 salt = Pools.saltV2(token0, token1);
+    function _free() private pure returns (uint256 place) {
+        assembly ("memory-safe") {
+            place := mload(0x40)
+        }
+    }
+
+    function _append(uint256 place, uint256 hop, uint256 takes) private pure returns (uint256 next) {
+        assembly ("memory-safe") {
+            next := add(place, 64)
+            mstore(0x40, next)
+            mstore(place, hop)
+            mstore(add(place, 32), takes)
+        }
+    }
+
+    function _load(uint256 place) private pure returns (uint256 word) {
+        assembly ("memory-safe") {
+            word := mload(place)
+        }
+    }
+
+    /// The pair of the first exchange on which its address ends in `tag`, with its fee; 0 if there is none.
+    function _pairV2(address one, address other, uint32 tag) private view returns (uint256 hop) {
+        bytes32 salt = Pools.saltV2(one, other);
         uint256 factory = _factory0;
-        pair = Pools.locate(address(uint160(factory)), salt, _pairHash0);
-        if (_tag(pair) == tag) return (pair, factory >> 160);
-        factory = _factory1;
-        pair = Pools.locate(address(uint160(factory)), salt, _pairHash1);
-        if (_tag(pair) == tag) return (pair, factory >> 160);
-        factory = _factory2;
-        pair = Pools.locate(address(uint160(factory)), salt, _pairHash2);
-        if (_tag(pair) == tag) return (pair, factory >> 160);
-        factory = _factory3;
-        pair = Pools.locate(address(uint160(factory)), salt, _pairHash3);
-        if (_tag(pair) == tag) return (pair, factory >> 160);
-        return (address(0), 0);
+        uint256 pair = Pools.locate(factory, salt, _pairHash0);
+        if (uint32(pair) != tag) {
+            factory = _factory1;
+            pair = Pools.locate(factory, salt, _pairHash1);
+            if (uint32(pair) != tag) {
+                factory = _factory2;
+                pair = Pools.locate(factory, salt, _pairHash2);
+                if (uint32(pair) != tag) {
+                    factory = _factory3;
+                    pair = Pools.locate(factory, salt, _pairHash3);
+                    if (uint32(pair) != tag) return 0;
+                }
+            }
+        }
+        return pair | factory << HOP_FEE_AT;
     }
 
     /// The pool of the first exchange on which its address ends in `tag`; 0 if there is none.
-    function _poolV3(address token0, address token1, uint256 feePpm, uint32 tag) private view returns (address pool) {
-        bytes32 salt = Pools.saltV3(token0, token1, feePpm);
-        pool = Pools.locate(_deployer0, salt, _poolHash0);
-        if (_tag(pool) == tag) return pool;
-        pool = Pools.locate(_deployer1, salt, _poolHash1);
-        if (_tag(pool) == tag) return pool;
-        pool = Pools.locate(_deployer2, salt, _poolHash2);
-        if (_tag(pool) == tag) return pool;
-        return address(0);
+    function _poolV3(address one, address other, uint256 feePpm, uint32 tag) private view returns (uint256 pool) {
+        bytes32 salt = Pools.saltV3(one, other, feePpm);
+        pool = Pools.locate(Pools.creator(_deployer0), salt, _poolHash0);
+        if (uint32(pool) == tag) return pool;
+        pool = Pools.locate(Pools.creator(_deployer1), salt, _poolHash1);
+        if (uint32(pool) == tag) return pool;
+        pool = Pools.locate(Pools.creator(_deployer2), salt, _poolHash2);
+        if (uint32(pool) == tag) return pool;
+        return 0;
     }
 
-    /// @return out What `to` is given for `amount`.
-    function _swap(uint256 index, address pool, uint256 traits, address token, uint256 amount, address to)
+    /// Sells all of `amount`. The pool's callback pays, once, and nothing but that.
+    function _swapV3(uint256 index, uint256 hop, address token, uint256 amount, address to)
         private
         returns (uint256 out)
     {
-        bool zeroForOne = traits & ZERO_FOR_ONE != 0;
-        if (traits & V3 == 0) {
-            out = _quoteV2(index, pool, traits, amount);
-            Pools.swapV2(pool, zeroForOne, out, to);
-            return out;
-        }
+        address pool = address(uint160(hop));
         _tstore(SWAP_POOL, uint160(pool));
         _tstore(SWAP_TOKEN, uint160(token));
         _tstore(SWAP_AMOUNT, amount);
-        bool known;
-        (known, out) = Pools.swapV3(pool, zeroForOne, amount, to);
-        require(known, NotAPool(index, pool));
+        out = Pools.swapV3(pool, hop & ZERO_FOR_ONE != 0, amount, to);
         require(_tload(SWAP_POOL) == 0, NoSwapCallback(index, pool));
         require(out != 0, NoOutput(index, pool));
         require(out <= type(uint112).max, AmountTooLarge(index, out));
     }
 
-    /// What the pair gives for `amount` from its reserves of now. Neither they nor `amount` have more than 112 bits.
-    function _quoteV2(uint256 index, address pair, uint256 traits, uint256 amount) private view returns (uint256 out) {
-        (bool known, uint256 reserveIn, uint256 reserveOut) = Pools.reserves(pair);
-        require(known, NotAPool(index, pair));
-        if (traits & ZERO_FOR_ONE == 0) (reserveIn, reserveOut) = (reserveOut, reserveIn);
-        unchecked {
-            uint256 charged = amount * (PPM - (traits >> FEE_AT));
-            out = charged * reserveOut / (reserveIn * PPM + charged);
-        }
-        require(out != 0, NoOutput(index, pair));
+    /// What a pair is asked for: what the plan says, or what its reserves of now give.
+    function _outV2(uint256 index, uint256 hop, uint256 given, uint256 amount) private view returns (uint256 out) {
+        if (hop & GIVEN != 0) return given >> 160;
+        out = Pools.quoteV2(address(uint160(hop)), hop & ZERO_FOR_ONE != 0, uint24(hop >> HOP_FEE_AT), amount);
+        require(out != 0, NoOutput(index, address(uint160(hop))));
     }
 
     /// Takes the loan from a lender of its own, and proves that it called back and can take no more.
@@ -671,18 +710,17 @@ contract Executor is
         require(pool.code.length != 0, NoCode(pool));
         address token0 = ITokenPair(pool).token0();
         address token1 = ITokenPair(pool).token1();
-        address proven;
-        uint256 feePpm;
-        if (lender == UNISWAP_V3) proven = _poolV3(token0, token1, IUniswapV3Pool(pool).fee(), _tag(pool));
-        else (proven, feePpm) = _pairV2(token0, token1, _tag(pool));
-        require(proven == pool && (token0 == token || token1 == token), LenderUnproven(pool, token));
+        uint256 proven = lender == UNISWAP_V3
+            ? _poolV3(token0, token1, IUniswapV3Pool(pool).fee(), _tag(pool))
+            : _pairV2(token0, token1, _tag(pool));
+        require(address(uint160(proven)) == pool && (token0 == token || token1 == token), LenderUnproven(pool, token));
         (uint256 amount0, uint256 amount1) = token0 == token ? (amount, uint256(0)) : (uint256(0), amount);
 
         _tstore(AWAITED, _context(lender, pool, plan));
         if (lender == UNISWAP_V3) {
             IUniswapV3Pool(pool).flash(address(this), amount0, amount1, plan);
         } else {
-            _tstore(LOAN_FEE_PPM, feePpm);
+            _tstore(LOAN_FEE_PPM, proven >> HOP_FEE_AT);
             IUniswapV2Pair(pool).swap(amount0, amount1, address(this), plan);
         }
         require(_tload(AWAITED) == 0, NoCallback(pool));
@@ -691,36 +729,39 @@ contract Executor is
     /// Has the last pair pay first: its callback pays for the first hop, and the hops before it pay for the last.
     /// @return out What the last pair gave.
     function _flashSwap(bytes calldata plan, address base, uint256 amountIn) private returns (uint256 out) {
-        address pool;
-        uint256 traits;
-        address takes = base;
-        uint256 next = SOURCE_AT;
-        bytes memory steps = abi.encodePacked(uint256(uint160(base)), amountIn);
+        (uint256 from, uint256 to) = _hops(plan, SOURCE_AT, base, address(0));
+        uint256 hop;
+        bytes memory steps = abi.encode(base, amountIn);
         out = amountIn;
-        for (uint256 i; next != plan.length; ++i) {
-            (pool, traits, takes, next) = _hop(plan, next, i, takes, base, address(0));
-            require(traits & V3 == 0, FlashSwapNeedsV2(i));
-            out = _quoteV2(i, pool, traits, out);
-            steps = abi.encodePacked(steps, traits << 160 | uint160(pool), out);
+        for (uint256 i; from != to; ++i) {
+            hop = _load(from);
+            require(hop & V3 == 0, FlashSwapNeedsV2(i));
+            out = _outV2(i, hop, _load(from + 32), out);
+            steps = abi.encodePacked(steps, hop, out);
+            from += 64;
         }
-        (uint256 out0, uint256 out1) = traits & ZERO_FOR_ONE != 0 ? (uint256(0), out) : (out, uint256(0));
+        address pool = address(uint160(hop));
+        (uint256 out0, uint256 out1) = hop & ZERO_FOR_ONE != 0 ? (uint256(0), out) : (out, uint256(0));
         _tstore(AWAITED, uint256(keccak256(abi.encodePacked(uint256(FLASH_SWAP) << 160 | uint160(pool), steps))));
         IUniswapV2Pair(pool).swap(out0, out1, address(this), steps);
         require(_tload(AWAITED) == 0, NoCallback(pool));
     }
 
     /// The last pair has paid; pays the first, and lets each pay the next. `steps` are our own, proven by their hash:
-    /// the asset, the amount in, then each hop's pair with its traits and what it gives.
+    /// the asset, the amount in, then each hop and what it gives.
     function _onFlashSwap(uint256 amount, bytes calldata steps) private {
         address token = address(uint160(_word(steps, 0)));
-        uint256 given = _word(steps, steps.length - 32);
+        uint256 end = steps.length - 64;
+        uint256 given = _word(steps, end + 32);
         require(amount == given, WrongLoan(token, amount, token, given));
-        address pair = address(uint160(_word(steps, 64)));
-        token.send(pair, _word(steps, 32));
-        for (uint256 offset = 64; offset != steps.length - 64; offset += 64) {
-            address to = address(uint160(_word(steps, offset + 64)));
-            Pools.swapV2(pair, _word(steps, offset) >> 160 & ZERO_FOR_ONE != 0, _word(steps, offset + 32), to);
-            pair = to;
+        uint256 hop = _word(steps, 64);
+        token.send(address(uint160(hop)), _word(steps, 32));
+        for (uint256 offset = 64; offset != end;) {
+            uint256 out = _word(steps, offset + 32);
+            offset += 64;
+            uint256 following = _word(steps, offset);
+            Pools.swapV2(address(uint160(hop)), hop & ZERO_FOR_ONE != 0, out, address(uint160(following)));
+            hop = following;
         }
     }
 

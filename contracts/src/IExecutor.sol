@@ -94,8 +94,6 @@ interface IExecutor {
     error UnknownKind(uint256 hop, uint8 kind);
     /// @notice No exchange has a pool of the hop's tokens and fee whose address ends in `tag`.
     error PoolUnproven(uint256 hop, uint32 tag);
-    /// @notice `pool` does not answer as a pool of its family does.
-    error NotAPool(uint256 hop, address pool);
     /// @notice A flash swap was planned over `hop`, which is not of the V2 family.
     error FlashSwapNeedsV2(uint256 hop);
     /// @notice There is no contract at `account`.
@@ -130,7 +128,7 @@ interface IExecutor {
     error WrongSwapInput(address pool, uint256 owed, uint256 expected);
     /// @notice `pool` returned without having called for its payment.
     error NoSwapCallback(uint256 hop, address pool);
-    /// @notice `hop` gives nothing for what is put in.
+    /// @notice `hop` gives nothing for what is put in, or there is no such pool.
     error NoOutput(uint256 hop, address pool);
 
     /// @notice A call of `token` reverted, or returned neither nothing nor what it should.
@@ -143,7 +141,7 @@ interface IExecutor {
     error BalanceFell(address token, uint256 before, uint256 current);
 
     /// @notice Executes the plan behind the selector and pays its profit to the treasury; only for the operator.
-    /// @dev The plan is packed, big-endian, without padding:
+    /// @dev Named so that its selector is the lowest, which is the first compared. The plan is packed, big-endian, without padding:
     ///   8 ticket       executed at most once; ids that share their upper 58 bits share a storage word
     ///   5 lastBlock    the last block in which this may execute
     ///   1 lender       a code of the list above
@@ -160,12 +158,12 @@ interface IExecutor {
     /// that factory or none. The amounts of the hops are computed on chain from the pools' state. Output goes straight
     /// to the next pool where that is a V2 pair.
     /// @return profit What the treasury was paid, in base units of the asset.
-    function execute() external returns (uint256 profit);
+    function executePacked() external returns (uint256 profit);
 
-    /// @notice Stops `execute`; for the owner and the operator.
+    /// @notice Stops `executePacked`; for the owner and the operator.
     function pause() external;
 
-    /// @notice Lets `execute` run again; for the owner.
+    /// @notice Lets `executePacked` run again; for the owner.
     function unpause() external;
 
     /// @notice Allows or forbids a lender; for the owner. At first every lender that is there is allowed, but not own
@@ -206,6 +204,6 @@ interface IExecutor {
     /// @notice Whether `ticket` was executed.
     function used(uint64 ticket) external view returns (bool);
 
-    /// @notice Whether `execute` is stopped.
+    /// @notice Whether `executePacked` is stopped.
     function paused() external view returns (bool);
 }
