@@ -219,10 +219,10 @@ contract Executor is
 
     /// @inheritdoc IExecutor
     function executePacked() external returns (uint256 profit) {
-        require(msg.sender == operator, NotOperator(msg.sender));
+        if (msg.sender != operator) revert NotOperator(msg.sender);
         uint256 state = _state;
-        require(state & PAUSED == 0, ExecutionPaused(msg.sender));
-        require(_tload(RUN_OPEN) == 0, RunOpen(msg.sender));
+        if (state & PAUSED != 0) revert ExecutionPaused(msg.sender);
+        if (_tload(RUN_OPEN) != 0) revert RunOpen(msg.sender);
         _tstore(RUN_OPEN, 1);
 
         bytes calldata plan = msg.data[4:];
@@ -231,17 +231,19 @@ contract Executor is
         uint256 lastBlock = uint40(head >> 152);
         uint8 lender = uint8(head >> 144);
         uint256 amountIn = uint112(head);
-        require(block.number <= lastBlock, DeadlinePassed(lastBlock, block.number));
-        require(amountIn != 0, AmountZero(ticket));
-        require(lender < LENDERS, LenderUnavailable(lender));
-        require(state & (1 << LENDERS_AT) << lender != 0, LenderOff(lender));
-        (address token, uint256 index) = _asset(uint32(head >> 112));
-        _requireFloor(token, _minProfit(plan), _unpack(state >> (FLOORS_AT + index * FLOOR_BITS)));
+        if (block.number > lastBlock) revert DeadlinePassed(lastBlock, block.number);
+        if (amountIn == 0) revert AmountZero(ticket);
+        if (lender >= LENDERS) revert LenderUnavailable(lender);
+        if (state & (1 << LENDERS_AT) << lender == 0) revert LenderOff(lender);
+        (address token, uint256 floorAt) = _asset(uint32(head >> 112));
+        uint256 floor = _unpack(state >> floorAt);
+        if (floor == 0) revert AssetOff(token);
+        if (_minProfit(plan) < floor) revert BelowFloor(token, _minProfit(plan), floor);
         _use(state, ticket);
 
         uint256 before = token.held();
         if (lender == OWN) {
-            require(before >= amountIn, InsufficientOwnCapital(token, before, amountIn));
+            if (before < amountIn) revert InsufficientOwnCapital(token, before, amountIn);
             profit = _finish(plan, token, _trade(plan, SOURCE_AT, token, amountIn, address(0)), amountIn, 0);
         } else if (lender == FLASH_SWAP) {
             profit = _finish(plan, token, _flashSwap(plan, token, amountIn), amountIn, 0);
@@ -250,7 +252,7 @@ contract Executor is
             profit = _tload(PROFIT);
         }
         uint256 current = token.held();
-        require(current >= before, BalanceFell(token, before, current));
+        if (current < before) revert BalanceFell(token, before, current);
         _tstore(RUN_OPEN, 0);
     }
 
@@ -278,18 +280,17 @@ contract Executor is
 
     /// @inheritdoc IExecutor
     function setFloor(address token, uint256 floor) external onlyOwner {
-        (address known, uint256 index) = _asset(_tag(token));
+        (address known, uint256 place) = _asset(_tag(token));
         require(known == token && token != address(0), AssetUnknown(_tag(token)));
         uint256 code;
         (code, floor) = _pack(token, floor);
-        uint256 place = FLOORS_AT + index * FLOOR_BITS;
         _state = _state & ~(uint256(type(uint16).max) << place) | code << place;
         emit FloorSet(token, floor);
     }
 
     /// @inheritdoc IExecutor
     function sweep(address token, address to, uint256 amount) external onlyOwner {
-        require(_tload(RUN_OPEN) == 0, RunOpen(msg.sender));
+        if (_tload(RUN_OPEN) != 0) revert RunOpen(msg.sender);
         token.send(to, amount);
         emit Swept(token, to, amount);
     }
@@ -439,12 +440,12 @@ contract Executor is
 
     /// @inheritdoc IUniswapV3SwapCallback
     function uniswapV3SwapCallback(int256 amount0Delta, int256 amount1Delta, bytes calldata) external {
-        require(msg.sender == address(uint160(_tload(SWAP_POOL))), UnexpectedSwapCallback(msg.sender));
+        if (msg.sender != address(uint160(_tload(SWAP_POOL)))) revert UnexpectedSwapCallback(msg.sender);
         _tstore(SWAP_POOL, 0);
         int256 delta = amount0Delta > 0 ? amount0Delta : amount1Delta;
         uint256 owed = delta > 0 ? uint256(delta) : 0;
         uint256 expected = _tload(SWAP_AMOUNT);
-        require(owed == expected, WrongSwapInput(msg.sender, owed, expected));
+        if (owed != expected) revert WrongSwapInput(msg.sender, owed, expected);
         address(uint160(_tload(SWAP_TOKEN))).send(msg.sender, owed);
     }
 
@@ -457,18 +458,13 @@ contract Executor is
             _used[current] = state & TICKETS;
             state = state & ~uint256(type(uint128).max) | word << WORD_AT | _used[word];
         }
-        require(state & bit == 0, TicketUsed(ticket));
+        if (state & bit != 0) revert TicketUsed(ticket);
         _state = state | bit;
-    }
-
-    function _requireFloor(address token, uint256 minProfit, uint256 floor) private pure {
-        require(floor != 0, AssetOff(token));
-        require(minProfit >= floor, BelowFloor(token, minProfit, floor));
     }
 
     /// Exponent and mantissa, rounded up.
     function _pack(address token, uint256 floor) private pure returns (uint256 code, uint256 kept) {
-        require(floor <= type(uint112).max, BelowFloor(token, type(uint112).max, floor));
+        if (floor > type(uint112).max) revert BelowFloor(token, type(uint112).max, floor);
         uint256 exponent;
         for (kept = floor; kept > type(uint8).max; ++exponent) {
             kept = (kept + 1) >> 1;
@@ -485,13 +481,14 @@ contract Executor is
         return uint32(uint160(account));
     }
 
-    function _asset(uint32 tag) private view returns (address token, uint256 index) {
-        if (_tag(_asset0) == tag) return (_asset0, 0);
-        if (_tag(_asset1) == tag) return (_asset1, 1);
-        if (_tag(_asset2) == tag) return (_asset2, 2);
-        if (_tag(_asset3) == tag) return (_asset3, 3);
-        if (_tag(_asset4) == tag) return (_asset4, 4);
-        if (_tag(_asset5) == tag) return (_asset5, 5);
+    /// The asset whose address ends in `tag`, and where its floor is in the state.
+    function _asset(uint32 tag) private view returns (address token, uint256 floorAt) {
+        if (_tag(_asset0) == tag) return (_asset0, FLOORS_AT);
+        if (_tag(_asset1) == tag) return (_asset1, FLOORS_AT + 1 * FLOOR_BITS);
+        if (_tag(_asset2) == tag) return (_asset2, FLOORS_AT + 2 * FLOOR_BITS);
+        if (_tag(_asset3) == tag) return (_asset3, FLOORS_AT + 3 * FLOOR_BITS);
+        if (_tag(_asset4) == tag) return (_asset4, FLOORS_AT + 4 * FLOOR_BITS);
+        if (_tag(_asset5) == tag) return (_asset5, FLOORS_AT + 5 * FLOOR_BITS);
         revert AssetUnknown(tag);
     }
 
@@ -519,39 +516,43 @@ contract Executor is
         (uint256 cursor, uint256 end) = _hops(plan, start, base, lender);
         amount = amountIn;
         address token = base;
-        uint256 given = _load(cursor + 32);
         // What the executor held of the token on its way to a V3 pool before that came: not the pool's to take.
         uint256 idle;
         uint256 hop = _load(cursor);
+        uint256 takes = _load(cursor + 32);
         if (hop & V3 == 0) token.send(address(uint160(hop)), amount);
-        for (uint256 i; cursor != end;) {
+        while (cursor != end) {
             unchecked {
                 cursor += 64;
             }
             uint256 following = _load(cursor);
-            uint256 second = _load(cursor + 32);
-            address gives = address(uint160(second));
+            uint256 gives;
+            unchecked {
+                gives = _load(cursor + 32);
+            }
             address to = address(this);
             uint256 nextIdle;
             if (following & V3 == 0) to = address(uint160(following));
-            else nextIdle = gives.held();
+            else nextIdle = address(uint160(gives)).held();
             if (hop & V3 == 0) {
-                amount = _outV2(i, hop, given, amount);
+                amount = hop & GIVEN != 0
+                    ? takes >> 160
+                    : Pools.quoteV2(
+                        address(uint160(hop)), hop & ZERO_FOR_ONE != 0, uint24(hop >> HOP_FEE_AT), amount
+                    );
+                if (amount == 0) revert NoOutput(address(uint160(hop)));
                 Pools.swapV2(address(uint160(hop)), hop & ZERO_FOR_ONE != 0, amount, to);
             } else {
-                amount = _swapV3(i, hop, token, amount, to);
+                amount = _swapV3(hop, token, amount, to);
                 if (idle != 0) _requireKept(token, idle);
             }
-            (hop, given, token, idle) = (following, second, gives, nextIdle);
-            unchecked {
-                ++i;
-            }
+            (hop, takes, token, idle) = (following, gives, address(uint160(gives)), nextIdle);
         }
     }
 
     function _requireKept(address token, uint256 before) private view {
         uint256 current = token.held();
-        require(current >= before, BalanceFell(token, before, current));
+        if (current < before) revert BalanceFell(token, before, current);
     }
 
     /// Reads the hops that begin at `start` of the plan, and proves their pools, none of which may be `lender`.
@@ -566,7 +567,7 @@ contract Executor is
         to = from;
         address takes = base;
         unchecked {
-            for (uint256 i; start != plan.length; ++i) {
+            while (start != plan.length) {
                 uint256 head = _word(plan, start);
                 uint256 kind = head >> 248;
                 uint256 hop;
@@ -580,7 +581,7 @@ contract Executor is
                     tag = uint32(head >> 192);
                     start += HOP_BYTES + FEE_BYTES;
                 } else {
-                    require(kind == 2, UnknownKind(i, uint8(kind)));
+                    if (kind != 2) revert UnknownKind(uint8(kind));
                     hop = GIVEN;
                     given = uint256(uint96(head >> 152)) << 160;
                     tag = uint32(head >> 120);
@@ -590,11 +591,11 @@ contract Executor is
                 if (start != plan.length) {
                     gives = address(uint160(_word(plan, start) >> 96));
                     start += TOKEN_BYTES;
-                    require(start < plan.length, MalformedPlan(plan.length));
+                    if (start >= plan.length) revert MalformedPlan(plan.length);
                 }
                 uint256 pool = kind == 1 ? _poolV3(takes, gives, uint24(head >> 224), tag) : _pairV2(takes, gives, tag);
-                require(pool != 0, PoolUnproven(i, tag));
-                require(address(uint160(pool)) != lender, LenderInPath(i, lender));
+                if (pool == 0) revert PoolUnproven(tag);
+                if (address(uint160(pool)) == lender) revert LenderInPath(lender);
                 if (takes < gives) hop |= ZERO_FOR_ONE;
                 to = _append(to, pool | hop, given | uint160(takes));
                 takes = gives;
@@ -615,6 +616,12 @@ contract Executor is
             mstore(0x40, next)
             mstore(place, hop)
             mstore(add(place, 32), takes)
+        }
+    }
+
+    function _store(uint256 place, uint256 word) private pure {
+        assembly ("memory-safe") {
+            mstore(place, word)
         }
     }
 
@@ -658,7 +665,7 @@ contract Executor is
     }
 
     /// Sells all of `amount`. The pool's callback pays, once, and nothing but that.
-    function _swapV3(uint256 index, uint256 hop, address token, uint256 amount, address to)
+    function _swapV3(uint256 hop, address token, uint256 amount, address to)
         private
         returns (uint256 out)
     {
@@ -667,16 +674,9 @@ contract Executor is
         _tstore(SWAP_TOKEN, uint160(token));
         _tstore(SWAP_AMOUNT, amount);
         out = Pools.swapV3(pool, hop & ZERO_FOR_ONE != 0, amount, to);
-        require(_tload(SWAP_POOL) == 0, NoSwapCallback(index, pool));
-        require(out != 0, NoOutput(index, pool));
-        require(out <= type(uint112).max, AmountTooLarge(index, out));
-    }
-
-    /// What a pair is asked for: what the plan says, or what its reserves of now give.
-    function _outV2(uint256 index, uint256 hop, uint256 given, uint256 amount) private view returns (uint256 out) {
-        if (hop & GIVEN != 0) return given >> 160;
-        out = Pools.quoteV2(address(uint160(hop)), hop & ZERO_FOR_ONE != 0, uint24(hop >> HOP_FEE_AT), amount);
-        require(out != 0, NoOutput(index, address(uint160(hop))));
+        if (_tload(SWAP_POOL) != 0) revert NoSwapCallback(pool);
+        if (out == 0) revert NoOutput(pool);
+        if (out > type(uint112).max) revert AmountTooLarge(pool, out);
     }
 
     /// Takes the loan from a lender of its own, and proves that it called back and can take no more.
@@ -700,14 +700,14 @@ contract Executor is
         } else {
             IMorpho(from).flashLoan(token, amount, plan);
         }
-        require(_tload(AWAITED) == 0, NoCallback(from));
+        if (_tload(AWAITED) != 0) revert NoCallback(from);
         if (kind != BALANCER_V2) _revoke(token, from);
     }
 
     /// Takes the loan from the pool that the plan names, once that is proven to be a pool of `token`.
     function _borrowFromPool(bytes calldata plan, uint8 lender, address token, uint256 amount) private {
         address pool = address(uint160(_word(plan, SOURCE_AT) >> 96));
-        require(pool.code.length != 0, NoCode(pool));
+        if (pool.code.length == 0) revert NoCode(pool);
         address token0 = ITokenPair(pool).token0();
         address token1 = ITokenPair(pool).token1();
         uint256 proven = lender == UNISWAP_V3
@@ -723,28 +723,54 @@ contract Executor is
             _tstore(LOAN_FEE_PPM, proven >> HOP_FEE_AT);
             IUniswapV2Pair(pool).swap(amount0, amount1, address(this), plan);
         }
-        require(_tload(AWAITED) == 0, NoCallback(pool));
+        if (_tload(AWAITED) != 0) revert NoCallback(pool);
     }
 
     /// Has the last pair pay first: its callback pays for the first hop, and the hops before it pay for the last.
     /// @return out What the last pair gave.
     function _flashSwap(bytes calldata plan, address base, uint256 amountIn) private returns (uint256 out) {
-        (uint256 from, uint256 to) = _hops(plan, SOURCE_AT, base, address(0));
-        uint256 hop;
-        bytes memory steps = abi.encode(base, amountIn);
-        out = amountIn;
-        for (uint256 i; from != to; ++i) {
-            hop = _load(from);
-            require(hop & V3 == 0, FlashSwapNeedsV2(i));
-            out = _outV2(i, hop, _load(from + 32), out);
-            steps = abi.encodePacked(steps, hop, out);
-            from += 64;
+        // The call of the last pair is laid out here; its data ends with the hops where they are read to.
+        uint256 call_ = _free();
+        assembly ("memory-safe") {
+            mstore(0x40, add(call_, 228))
         }
-        address pool = address(uint160(hop));
-        (uint256 out0, uint256 out1) = hop & ZERO_FOR_ONE != 0 ? (uint256(0), out) : (out, uint256(0));
-        _tstore(AWAITED, uint256(keccak256(abi.encodePacked(uint256(FLASH_SWAP) << 160 | uint160(pool), steps))));
-        IUniswapV2Pair(pool).swap(out0, out1, address(this), steps);
-        require(_tload(AWAITED) == 0, NoCallback(pool));
+        (uint256 cursor, uint256 end) = _hops(plan, SOURCE_AT, base, address(0));
+        out = amountIn;
+        uint256 hop;
+        while (cursor != end) {
+            hop = _load(cursor);
+            uint256 takes = _load(cursor + 32);
+            if (hop & V3 != 0) revert FlashSwapNeedsV2(address(uint160(hop)));
+            if (hop & GIVEN != 0) out = takes >> 160;
+            else out = Pools.quoteV2(address(uint160(hop)), hop & ZERO_FOR_ONE != 0, uint24(hop >> HOP_FEE_AT), out);
+            if (out == 0) revert NoOutput(address(uint160(hop)));
+            _store(cursor + 32, out);
+            unchecked {
+                cursor += 64;
+            }
+        }
+        address pair = address(uint160(hop));
+        bytes32 awaited;
+        bytes4 selector = IUniswapV2Pair.swap.selector;
+        uint256 who = uint256(FLASH_SWAP) << 160 | uint160(pair);
+        bool first = hop & ZERO_FOR_ONE == 0;
+        assembly ("memory-safe") {
+            let size := sub(end, add(call_, 164))
+            mstore(add(call_, 196), amountIn)
+            mstore(add(call_, 164), base)
+            mstore(add(call_, 132), who)
+            awaited := keccak256(add(call_, 132), add(size, 32))
+            mstore(add(call_, 132), size)
+            mstore(add(call_, 100), 128)
+            mstore(add(call_, 68), address())
+            mstore(add(call_, 36), mul(out, iszero(first)))
+            // The selector's word reaches into the first argument, which is written after it.
+            mstore(call_, selector)
+            mstore(add(call_, 4), mul(out, first))
+        }
+        _tstore(AWAITED, uint256(awaited));
+        Pools.callOrRevert(pair, call_, end);
+        if (_tload(AWAITED) != 0) revert NoCallback(pair);
     }
 
     /// The last pair has paid; pays the first, and lets each pay the next. `steps` are our own, proven by their hash:
@@ -753,7 +779,7 @@ contract Executor is
         address token = address(uint160(_word(steps, 0)));
         uint256 end = steps.length - 64;
         uint256 given = _word(steps, end + 32);
-        require(amount == given, WrongLoan(token, amount, token, given));
+        if (amount != given) revert WrongLoan(token, amount, token, given);
         uint256 hop = _word(steps, 64);
         token.send(address(uint160(hop)), _word(steps, 32));
         for (uint256 offset = 64; offset != end;) {
@@ -770,7 +796,7 @@ contract Executor is
     function _take(uint8 kind, bytes calldata data) private {
         uint256 brought = _context(kind, msg.sender, data);
         uint256 awaited = _tload(AWAITED);
-        require(awaited == brought, UnexpectedCallback(msg.sender, kind, bytes32(awaited), bytes32(brought)));
+        if (awaited != brought) revert UnexpectedCallback(msg.sender, kind, bytes32(awaited), bytes32(brought));
         _tstore(AWAITED, 0);
     }
 
@@ -785,7 +811,7 @@ contract Executor is
     }
 
     function _requireOwn(address initiator) private view {
-        require(initiator == address(this), WrongInitiator(initiator));
+        if (initiator != address(this)) revert WrongInitiator(initiator);
     }
 
     function _requireOne(uint256 assets, uint256 amounts, uint256 fees) private pure {
@@ -809,10 +835,12 @@ contract Executor is
         private
         returns (uint256 profit)
     {
-        uint256 gain = out > amountIn ? out - amountIn : 0;
-        profit = gain > fee ? gain - fee : 0;
+        unchecked {
+            uint256 gain = out > amountIn ? out - amountIn : 0;
+            if (gain > fee) profit = gain - fee;
+        }
         uint256 minProfit = _minProfit(plan);
-        require(profit >= minProfit, InsufficientProfit(profit, minProfit));
+        if (profit < minProfit) revert InsufficientProfit(profit, minProfit);
         token.send(treasury, profit);
         emit Executed(uint64(_word(plan, 0) >> 192), fee, profit);
     }
@@ -822,7 +850,7 @@ contract Executor is
         if (token.allowed(spender) == 0) return;
         token.approve(spender, 0);
         uint256 remaining = token.allowed(spender);
-        require(remaining == 0, AllowanceLeft(token, spender, remaining));
+        if (remaining != 0) revert AllowanceLeft(token, spender, remaining);
     }
 
     function _one(address item) private pure returns (address[] memory items) {

@@ -88,14 +88,14 @@ interface IExecutor {
     error AssetOff(address asset);
     /// @notice The plan asks for less profit than the owner's floor.
     error BelowFloor(address asset, uint256 minProfit, uint256 floor);
-    /// @notice The amount out of `hop` is more than V2 arithmetic can hold.
-    error AmountTooLarge(uint256 hop, uint256 amount);
-    /// @notice There is no pool family `kind`.
-    error UnknownKind(uint256 hop, uint8 kind);
+    /// @notice `pool` gives more than V2 arithmetic can hold.
+    error AmountTooLarge(address pool, uint256 amount);
+    /// @notice There is no kind of hop `kind`.
+    error UnknownKind(uint8 kind);
     /// @notice No exchange has a pool of the hop's tokens and fee whose address ends in `tag`.
-    error PoolUnproven(uint256 hop, uint32 tag);
-    /// @notice A flash swap was planned over `hop`, which is not of the V2 family.
-    error FlashSwapNeedsV2(uint256 hop);
+    error PoolUnproven(uint32 tag);
+    /// @notice A flash swap was planned over `pool`, which is not of the V2 family.
+    error FlashSwapNeedsV2(address pool);
     /// @notice There is no contract at `account`.
     error NoCode(address account);
 
@@ -105,8 +105,8 @@ interface IExecutor {
     error LenderOff(uint8 lender);
     /// @notice `pool` is to lend `asset`, but is not a pool of it on one of the exchanges.
     error LenderUnproven(address pool, address asset);
-    /// @notice `hop` trades on the pool that lends.
-    error LenderInPath(uint256 hop, address pool);
+    /// @notice The cycle trades on the pool that lends.
+    error LenderInPath(address pool);
     /// @notice The executor holds `balance` of `asset`, less than the `needed` it was to trade.
     error InsufficientOwnCapital(address asset, uint256 balance, uint256 needed);
     /// @notice What `caller` brought is not what is awaited (0: nothing is); `kind` is the callback's, by lender code.
@@ -127,9 +127,9 @@ interface IExecutor {
     /// @notice `pool` asked for `owed` where `expected` is the hop's whole input: a partial fill, or too much.
     error WrongSwapInput(address pool, uint256 owed, uint256 expected);
     /// @notice `pool` returned without having called for its payment.
-    error NoSwapCallback(uint256 hop, address pool);
-    /// @notice `hop` gives nothing for what is put in, or there is no such pool.
-    error NoOutput(uint256 hop, address pool);
+    error NoSwapCallback(address pool);
+    /// @notice `pool` gives nothing for what is put in, or there is no such pool.
+    error NoOutput(address pool);
 
     /// @notice A call of `token` reverted, or returned neither nothing nor what it should.
     error TokenCallFailed(address token, bytes4 selector, bytes returned);
@@ -150,12 +150,14 @@ interface IExecutor {
     ///  14 minProfit    the least profit in base units of the asset, net of the loan's fee; the asset's floor or more
     ///  20 source       the pool that lends; only for lenders 6 and 7
     /// and then each hop:
-    ///   1 kind         0 for the Uniswap V2 family, 1 for the Uniswap V3 family
+    ///   1 kind         0 for the Uniswap V2 family, 1 for the Uniswap V3 family, 2 for V2 with the amount given
     ///   3 feePpm       the pool's fee; only for kind 1
+    ///  12 amountOut    what the pair is asked for; only for kind 2
     ///   4 pool         the last four bytes of the pool's address, which tell the exchange
     ///  20 tokenOut     what the hop gives out; not for the last hop, which gives the asset
     /// The address of a pool is computed from its exchange's factory, its tokens and its fee, so that it is a pool of
-    /// that factory or none. The amounts of the hops are computed on chain from the pools' state. Output goes straight
+    /// that factory or none. The amounts of the hops
+    /// are computed on chain from the pools' state, but for kind 2. Output goes straight
     /// to the next pool where that is a V2 pair.
     /// @return profit What the treasury was paid, in base units of the asset.
     function executePacked() external returns (uint256 profit);

@@ -108,4 +108,15 @@ library Pools {
             out := mul(sub(0, delta), and(slt(delta, 0), gt(returndatasize(), 63)))
         }
     }
+
+    /// @notice Calls `pool` with the bytes of memory from `start` to `end`.
+    function callOrRevert(address pool, uint256 start, uint256 end) internal {
+        assembly ("memory-safe") {
+            if iszero(call(gas(), pool, 0, start, sub(end, start), 0, 0)) {
+                let data := mload(0x40)
+                returndatacopy(data, 0, returndatasize())
+                revert(data, returndatasize())
+            }
+        }
+    }
 }

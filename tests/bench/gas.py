@@ -17,7 +17,7 @@ from pathlib import Path
 from arbtui.abi import keccak
 from arbtui.bootstrap import open_desk
 from arbtui.devnet import BookPool, Devnet
-from arbtui.domain import Hop, HopAmount, LenderId, Opportunity, PoolKind
+from arbtui.domain import Hop, HopAmount, LenderId, LoanQuote, Opportunity, PoolKind
 from arbtui.domain import Path as Cycle
 from arbtui.execution import encode_execute
 from arbtui.market import MarketState
@@ -25,6 +25,7 @@ from arbtui.units import Address, Ppm, parse_amount
 from tests.chain import Hand, config_for, in_hand, running_chain
 
 OWN, MAKER, BALANCER = LenderId.OWN, LenderId.MAKER, LenderId.BALANCER_V2
+FLASH, V3_FLASH = LenderId.UNISWAP_V2, LenderId.UNISWAP_V3
 AAVE = (LenderId.AAVE_V2, LenderId.AAVE_V3)
 V2, V3 = "uniswap_v2", "uniswap_v3"
 #: Off the reference price; above the fees of two V2 pairs and Aave's premium.
@@ -72,11 +73,11 @@ ROUTES = (
     *(
         Route("V2>V2", asset, amount, (Step(other), Step(asset, "sushiswap")), (OWN, *more))
         for asset, amount, other, more in (
-            ("WETH", "8", "USDC", (*AAVE, BALANCER)),
-            ("USDC", "20000", "WETH", (*AAVE, BALANCER)),
-            ("USDT", "20000", "WBTC", (LenderId.AAVE_V2,)),
-            ("WBTC", "0.3", "USDT", (LenderId.AAVE_V2,)),
-            ("DAI", "20000", "WETH", (MAKER,)),
+            ("WETH", "8", "USDC", (FLASH, BALANCER, *AAVE, V3_FLASH)),
+            ("USDC", "20000", "WETH", (FLASH, BALANCER, *AAVE, V3_FLASH)),
+            ("USDT", "20000", "WBTC", (FLASH, LenderId.AAVE_V2)),
+            ("WBTC", "0.3", "USDT", (FLASH, LenderId.AAVE_V2)),
+            ("DAI", "20000", "WETH", (FLASH, MAKER)),
         )
     ),
     *(
@@ -173,7 +174,30 @@ class _Bench:
         wanted = (step.dex, step.kind, step.fee_ppm)
         return next(p for p in self.book.pools_of(at, step.to) if (p.dex, p.kind, p.fee_ppm) == wanted)
 
-    async def _run(self, route: Route, lender: LenderId, part: int = 1) -> tuple[int, int, int]:
+    def _source(self, lender: LenderId, opportunity: Opportunity) -> Address | None:
+        """A V3 pool of the token that the cycle does not trade on; a flash swap needs none."""
+        if lender is not V3_FLASH:
+            return None
+        return self._lending_pool(opportunity).address
+
+    def _lending_pool(self, opportunity: Opportunity) -> BookPool:
+        token, busy = opportunity.token.address, opportunity.path.pools
+        return next(
+            p for p in self.book.pools if p.kind == V3 and token in (p.token0, p.token1) and p.address not in busy
+        )
+
+    def _fee(self, lender: LenderId, quotes: Sequence[LoanQuote], opportunity: Opportunity) -> int:
+        if lender is FLASH:
+            return 0
+        if lender is V3_FLASH:
+            return -(-opportunity.amount_in * self._lending_pool(opportunity).fee_ppm // 1_000_000)
+        quoted = next(quote for quote in quotes if quote.lender == lender)
+        assert quoted.usable or lender is OWN, f"{lender}: {quoted.reason} {quoted.detail}"
+        return quoted.fee or 0
+
+    async def _run(
+        self, route: Route, lender: LenderId, part: int = 1, given: bool = False
+    ) -> tuple[int, int, int]:
         """One execution; bytes of calldata, gas used, refund. `part` divides the amount."""
         config = config_for(self.hand.devnet, self._folder / "store")
         amount = parse_amount(route.amount, self.book.token(route.asset).decimals) // part
@@ -183,13 +207,17 @@ class _Bench:
             state = await desk.market()
             opportunity = _cycle(state, self._hops(route), amount)
             _, quotes, _ = await desk.quotes(amount, opportunity.token)
-        quoted = next(quote for quote in quotes if quote.lender == lender)
-        assert quoted.usable or lender is OWN, f"{lender}: {quoted.reason} {quoted.detail}"
-        hoped = opportunity.gross_profit - (quoted.fee or 0)
+        hoped = opportunity.gross_profit - self._fee(lender, quotes, opportunity)
         assert hoped > 1, f"{route.name} {route.asset} through {lender} does not pay: {hoped}"
         # As the engine's default: half of what is hoped for.
         call = encode_execute(
-            ticket(next(self._tickets)), lender, opportunity, hoped // 2, state.block.number + 200
+            ticket(next(self._tickets)),
+            lender,
+            opportunity,
+            hoped // 2,
+            state.block.number + 200,
+            self._source(lender, opportunity),
+            amounts_given=given,
         )
         transaction = {
             "from": self.book.wallet,
