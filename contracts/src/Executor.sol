@@ -749,6 +749,7 @@ contract Executor is
                 cursor += 64;
             }
         }
+        _profit(plan, out, amountIn, 0);
         address pair = address(uint160(hop));
         bytes32 awaited;
         bytes4 selector = IUniswapV2Pair.swap.selector;
@@ -829,10 +830,20 @@ contract Executor is
         _tstore(PROFIT, _finish(plan, token, _trade(plan, start, token, amount, msg.sender), amount, fee));
     }
 
-    /// Refuses a run that falls short, before a loan is repaid: otherwise a token's own error would hide the reason.
-    /// Then pays the treasury what is left of `out`. That the executor had it to pay is proven at the run's end.
+    /// Pays the treasury what is left of `out`. That the executor had it to pay is proven at the run's end.
     function _finish(bytes calldata plan, address token, uint256 out, uint256 amountIn, uint256 fee)
         private
+        returns (uint256 profit)
+    {
+        profit = _profit(plan, out, amountIn, fee);
+        token.send(treasury, profit);
+        emit Executed(uint64(_word(plan, 0) >> 192), fee, profit);
+    }
+
+    /// Refuses a run that falls short, before a loan is repaid: otherwise a token's own error would hide the reason.
+    function _profit(bytes calldata plan, uint256 out, uint256 amountIn, uint256 fee)
+        private
+        pure
         returns (uint256 profit)
     {
         unchecked {
@@ -841,8 +852,6 @@ contract Executor is
         }
         uint256 minProfit = _minProfit(plan);
         if (profit < minProfit) revert InsufficientProfit(profit, minProfit);
-        token.send(treasury, profit);
-        emit Executed(uint64(_word(plan, 0) >> 192), fee, profit);
     }
 
     /// Lenders take the exact allowance, so this writes only for one that took less than it asked for.
