@@ -443,6 +443,8 @@ class _Build:
         dai = self.at[plan.DAI]
         stand_in = await self.d.create("DssFlashStandIn", "(address)", dai)
         await self.d.send(dai, "setMinter(address,bool)", stand_in, True)
+        # One unit stays in it, so that a loan does not take its balance from zero and back.
+        await self.d.send(dai, "mint(address,uint256)", stand_in, 1)
         ceiling = plan.units(plan.DAI, plan.MAKER_CEILING)
         await self.d.send(stand_in, "file(bytes32,uint256)", b"max".ljust(32, b"\0"), ceiling)
         return stand_in

@@ -65,7 +65,9 @@ def encode_execute(
         elif lender in _POOL_LENDERS:
             raise ValueError(f"{lender}: which pool lends?")
     elif lender not in _POOL_LENDERS:
-        raise ValueError(f"{lender} is one contract, which the executor knows; {source} cannot take its place")
+        raise ValueError(
+            f"{lender} is one contract, which the executor knows; {source} cannot take its place"
+        )
     elif source in opportunity.path.pools:
         raise ValueError(f"{lender}: the cycle trades on {source}, which is locked while it lends")
     out = bytearray(selector(EXECUTE))
@@ -108,7 +110,9 @@ def decode_execute(calldata: bytes) -> dict[str, object]:
     rest = _Bytes(calldata[4:])
     head = {name: rest.take(size) for name, size in _HEAD}
     code = head["lender"][0]
-    names = {number: lender for lender, number in LENDER_CODES.items()} | {FLASH_SWAP_CODE: LenderId.UNISWAP_V2}
+    names = {number: lender for lender, number in LENDER_CODES.items()} | {
+        FLASH_SWAP_CODE: LenderId.UNISWAP_V2
+    }
     lender = names.get(code)
     source = _address(rest.take(_ADDRESS)) if code != FLASH_SWAP_CODE and lender in _POOL_LENDERS else None
     kinds = {number: kind for kind, number in _KIND_CODES.items()} | {_GIVEN: PoolKind.UNISWAP_V2}
@@ -121,7 +125,13 @@ def decode_execute(calldata: bytes) -> dict[str, object]:
         amount = int.from_bytes(rest.take(_OUT), "big") if number == _GIVEN else None
         pool = "0x" + rest.take(_TAG).hex()
         out = _address(rest.take(_ADDRESS)) if rest.left else None
-        hop = {"pool": pool, "kind": str(kinds[number]), "fee_ppm": fee, "token_out": out, "amount_out": amount}
+        hop: dict[str, object] = {
+            "pool": pool,
+            "kind": str(kinds[number]),
+            "fee_ppm": fee,
+            "token_out": out,
+            "amount_out": amount,
+        }
         hops.append(hop)
         if out is None:
             break

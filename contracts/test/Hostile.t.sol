@@ -216,6 +216,26 @@ contract HostileTest is Base {
         }
     }
 
+    /// 246,882 at 2,501 ppm leaves a remainder of 1, the smallest that must be rounded up.
+    function test_lendingPair_isPaidToTheUnit() external {
+        IExecutor.Setup memory s = _setup(address(_lender));
+        s.v2[3].feePpm = 2501;
+        executor = newExecutor(s);
+        uint256[3] memory amounts = [uint256(246_882), 997_499, 246_882 + 997_499 * 1e15];
+        uint256[3] memory dues = [uint256(247_502), 1_000_000, 247_502 + 1e21];
+        for (uint256 i; i < 3; ++i) {
+            uint256 id = vm.snapshotState();
+            Plan memory p = _hostile(UNISWAP_V2, HostileLender.Fault.None, 0, address(0));
+            p.amountIn = amounts[i];
+            uint256 before = held(dai, address(_lendingPair));
+            uint256 out = v2Out(daiB, weth, v2Out(daiA, dai, p.amountIn));
+            eq(run(p), out - dues[i], "profit");
+            eq(held(dai, address(_lendingPair)), before + dues[i] - amounts[i], "paid");
+            require(dues[i] * 997_499 >= amounts[i] * 1e6 && (dues[i] - 1) * 997_499 < amounts[i] * 1e6, "figures");
+            vm.revertToState(id);
+        }
+    }
+
     function test_lender_returnsFalse() external {
         Plan memory p = _hostile(MAKER, HostileLender.Fault.ReturnsFalse, 0, address(0));
         refused(p, abi.encodeWithSelector(IExecutor.LenderReturnedFalse.selector, address(_lender)));

@@ -67,6 +67,7 @@ class Row:
     gas: int
     refund: int
     over_own: int
+    given: int
 
 
 ROUTES = (
@@ -129,10 +130,16 @@ class _Bench:
             for lender in route.lenders:
                 mark = await self.hand.rpc.call("evm_snapshot")
                 calldata, gas, refund = await self._run(route, lender)
-                assert await self.hand.rpc.call("evm_revert", [mark])
+                mark = await self._undo(mark)
+                _, given, _ = await self._run(route, lender, given=True)
+                await self._undo(mark)
                 own = gas if lender is OWN else own
-                rows.append(Row(route.name, route.asset, lender, calldata, gas, refund, gas - own))
+                rows.append(Row(route.name, route.asset, lender, calldata, gas, refund, gas - own, given))
         return rows
+
+    async def _undo(self, mark: str) -> str:
+        assert await self.hand.rpc.call("evm_revert", [mark])
+        return str(await self.hand.rpc.call("evm_snapshot"))
 
     async def _settle_in(self) -> None:
         """A unit of each token for the executor and the treasury; own capital allowed."""
@@ -183,7 +190,9 @@ class _Bench:
     def _lending_pool(self, opportunity: Opportunity) -> BookPool:
         token, busy = opportunity.token.address, opportunity.path.pools
         return next(
-            p for p in self.book.pools if p.kind == V3 and token in (p.token0, p.token1) and p.address not in busy
+            p
+            for p in self.book.pools
+            if p.kind == V3 and token in (p.token0, p.token1) and p.address not in busy
         )
 
     def _fee(self, lender: LenderId, quotes: Sequence[LoanQuote], opportunity: Opportunity) -> int:
@@ -279,14 +288,16 @@ def measure(routes: Sequence[Route] = ROUTES) -> list[Row]:
 def lines(rows: Iterable[Row]) -> list[str]:
     """The rows as a Markdown table."""
     out = [
-        "| route | asset | lender | calldata | gas used | refund in it | over own capital |",
-        "|---|---|---|---:|---:|---:|---:|",
+        "| route | asset | lender | calldata | gas used | refund in it | over own capital | amounts given |",
+        "|---|---|---|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         over = "" if row.lender is OWN else f"{row.over_own:,}"
         out.append(
             f"| {row.route.replace('>', '→')} | {row.asset} | {row.lender} | {row.calldata:,} | {row.gas:,} | "
-            f"{row.refund:,} | {over} |"
+            f"{row.refund:,} | {over} | {row.given if row.given != row.gas else 0:,} |".replace(
+                "| 0 |", "| |"
+            )
         )
     return out
 
