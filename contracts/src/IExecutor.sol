@@ -172,9 +172,9 @@ interface IExecutor {
     /// capital.
     function setLender(uint8 lender, bool allowed) external;
 
-    /// @notice Sets the least profit that a run in `asset` must ask for, 0 to let none run; for the owner.
+    /// @notice Sets the least profit that a run in `token` must ask for, 0 to let none run; for the owner.
     /// @dev Kept in 16 bits, rounded up by less than 1 in 128. At most 2^112 - 1.
-    function setFloor(address asset, uint256 floor) external;
+    function setFloor(address token, uint256 floor) external;
 
     /// @notice Sends `amount` of `token` to `to`; for the owner, while no run is open.
     function sweep(address token, address to, uint256 amount) external;

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from arbtui.abi import keccak
 from arbtui.bootstrap import open_desk
-from arbtui.devnet import BookPool, Devnet
+from arbtui.devnet import BookPool, Devnet, plan
 from arbtui.domain import Hop, HopAmount, LenderId, LoanQuote, Opportunity, PoolKind
 from arbtui.domain import Path as Cycle
 from arbtui.execution import encode_execute
 from arbtui.market import MarketState
-from arbtui.units import Address, Ppm, parse_amount
+from arbtui.units import UINT256_MAX, Address, Ppm, parse_amount
 from tests.chain import Hand, config_for, in_hand, running_chain
 
 OWN, MAKER, BALANCER = LenderId.OWN, LenderId.MAKER, LenderId.BALANCER_V2
@@ -48,13 +48,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A cycle that starts with `amount` whole `asset`; its one V2 pair of Uniswap (the first) is the one moved."""
+    """A cycle that starts with `amount` whole `asset`; its one V2 pair of Uniswap (the first) is the one moved.
+
+    With `debt_free` nobody owes the asset to Aave v2, which then has less to bring up to date.
+    """
 
     name: str
     asset: str
     amount: str
     steps: tuple[Step, ...]
     lenders: tuple[LenderId, ...]
+    debt_free: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,14 @@ ROUTES = (
         )
     ),
     Route("V2>V3", "USDC", "20000", (Step("WETH"), Step("USDC", kind=V3, fee_ppm=500)), (OWN,)),
+    Route(
+        "V2>V2 debt-free",
+        "USDC",
+        "20000",
+        (Step("WETH"), Step("USDC", "sushiswap")),
+        (OWN, LenderId.AAVE_V2),
+        debt_free=True,
+    ),
     # The pools have no cycle of three tokens.
     Route(
         "V2>V2>V3>V3",
@@ -127,6 +139,9 @@ class _Bench:
                 await self._run(route, lender, _WARM_UP_PART)
         rows: list[Row] = []
         for route in routes:
+            whole = await self.hand.rpc.call("evm_snapshot")
+            if route.debt_free:
+                await self._repay_aave_v2(route.asset)
             await self._from_level(route)
             own = 0
             for lender in route.lenders:
@@ -137,6 +152,7 @@ class _Bench:
                 await self._undo(mark)
                 own = gas if lender is OWN else own
                 rows.append(Row(route.name, route.asset, lender, calldata, gas, refund, gas - own, given))
+            await self._undo(whole)
         return rows
 
     async def _undo(self, mark: str) -> str:
@@ -152,6 +168,16 @@ class _Bench:
                 await self._give(token.symbol, holder, 1)
         owner = self.book.accounts[0]
         await self.hand.send(owner, self.book.executor, "setLender(uint8,bool)", 0, True)
+
+    async def _repay_aave_v2(self, symbol: str) -> None:
+        borrower, token = self.book.accounts[plan.BORROWER], self.book.token(symbol)
+        await self._give(symbol, borrower, 10**6 * 10**token.decimals)
+        await self.hand.send(
+            borrower,
+            self.book.lenders["aave_v2"],
+            "repay(address,uint256,uint256,address)",
+            *(token.address, UINT256_MAX, 2, borrower),
+        )
 
     async def _give(self, symbol: str, to: Address, amount: int) -> None:
         token = self.book.token(symbol).address
