@@ -40,6 +40,8 @@ bench: setup
 
 deep: setup
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest --timeout=3600 $(ARGS)
+	@cd contracts && FOUNDRY_PROFILE=deep ../node_modules/@foundry-rs/forge-linux-amd64/bin/forge test
+	@$(BIN)/python -m tests.contracts.mutants
 
 docs: setup
 	@$(BIN)/python docs/build.py

@@ -107,7 +107,7 @@ contract GuardTest is Base {
             s.v2[i] = IExecutor.ExchangeV2(i < 3 ? address(dexA) : address(dexB), bytes32(uint256(i + 1)), 999_999 - i);
         }
         (s.v2[2].initCodeHash, s.v2[2].feePpm) = (PAIR_HASH, 3000);
-        (s.v2[3].initCodeHash, s.v2[3].feePpm) = (PAIR_HASH, 3000);
+        (s.v2[3].initCodeHash, s.v2[3].feePpm) = (PAIR_HASH, 3001);
         s.v3 = new IExecutor.ExchangeV3[](3);
         for (uint256 i; i < 3; ++i) {
             s.v3[i] = IExecutor.ExchangeV3(address(dexV3), i == 2 ? POOL_HASH : bytes32(i));

@@ -101,7 +101,7 @@ def test_calldata_says_what_was_meant() -> None:
 
 
 def test_calldata_byte_by_byte() -> None:
-    """The example of docs/executor.md, packed by hand."""
+    """Packed by hand."""
     found = ALL_V2
     first, second = found.path.hops
     by_hand = (
@@ -118,6 +118,37 @@ def test_calldata_byte_by_byte() -> None:
         + bytes.fromhex(second.pool[-8:])
     )
     assert encode_execute(TICKET, LenderId.MAKER, found, 123, 456) == by_hand
+
+
+def test_the_example_in_the_documentation() -> None:
+    text = Path("docs/executor.md").read_text("utf-8").partition("```text\n")[2].partition("```")[0]
+    packed = bytes.fromhex("".join(line.partition("  ")[0].replace(" ", "") for line in text.splitlines()))
+    said = decode_execute(packed)
+    assert (said["ticket"], said["lender"], said["last_block"]) == (
+        "0xababababababab07",
+        "aave_v3",
+        23_000_002,
+    )
+    assert (said["amount_in"], said["min_profit"]) == (8 * 10**18, 5 * 10**16)
+    hops = said["hops"]
+    assert isinstance(hops, list)
+    assert [hop["pool"] for hop in hops] == ["0xec28c9dc", "0xd347aca0"]
+    weth = Address("0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2")
+    tokens = (weth, Address("0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"), weth)
+    pools = ("0xB4e16d0168e52d35CaCD2c6185b44281Ec28C9Dc", "0x397FF1542f962076d0BFE58eA045FfA2d347ACa0")
+    found = replace(
+        ALL_V2,
+        token=replace(ALL_V2.token, address=weth),
+        amount_in=8 * 10**18,
+        path=replace(
+            ALL_V2.path,
+            hops=tuple(
+                replace(hop, pool=Address(pool), token_in=tokens[i], token_out=tokens[i + 1])
+                for i, (hop, pool) in enumerate(zip(ALL_V2.path.hops, pools, strict=True))
+            ),
+        ),
+    )
+    assert encode_execute(TICKET, LenderId.AAVE_V3, found, 5 * 10**16, 23_000_002) == packed
 
 
 def test_v3_hops_carry_their_fee() -> None:
