@@ -176,7 +176,7 @@ def test_amounts_can_be_given() -> None:
     )
 
 
-@pytest.mark.parametrize("lender", list(LenderId))
+@pytest.mark.parametrize("lender", list(LENDER_CODES))
 def test_every_lender_has_a_code_and_reads_back(lender: LenderId) -> None:
     source = EXECUTOR if lender in (LenderId.UNISWAP_V2, LenderId.UNISWAP_V3) else None
     calldata = encode_execute(TICKET, lender, ALL_V2, 1, 1, source)
