@@ -102,6 +102,8 @@ REVERT_MARKS: tuple[str, ...] = (
     "reverted with custom error",
     "reverted with an unrecognized custom error",
     "reverted with panic",
+    "panic error 0x",
+    "panic code 0x",
     "reverted with the following",
     "reverted without a reason",
     "vm exception while processing transaction: revert",
