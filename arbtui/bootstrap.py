@@ -30,6 +30,7 @@ from arbtui.discovering import NOTHING_KNOWN, Known, discover, known, progress_l
 from arbtui.domain import BlockRef, Call, CallResult, ConversionRate, LoanQuote, PoolKind, Stage, Token
 from arbtui.engine import Decider, Engine, Sending, SettlementTerms, SystemClock, Watching
 from arbtui.engine.deciding import read_fees
+from arbtui.engine.reconciling import Reconciler
 from arbtui.errors import ArbtuiError, MalformedAnswer, StoreError, WrongChain
 from arbtui.execution import Signer
 from arbtui.lenders import FlashLoanManager, GasView, build_lenders, cheapest
@@ -428,6 +429,17 @@ def _engine(
         sending=sending,
         journal=journal,
         store=store,
+        reconciler=Reconciler(
+            node=node,
+            store=store,
+            wallet=config.wallet,
+            policy=config.reconciliation,
+            multicall=chain.multicall,
+            tokens=desk.tokens,
+            watched=bases,
+            native_symbol=chain.native_symbol,
+            say=say,
+        ),
         clock=clock,
         terms_of=lambda ticket_id: _terms(config, ticket_id, stage),
         say=say,

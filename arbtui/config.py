@@ -24,12 +24,19 @@ from arbtui.chain.policy import PUBLIC_CHAIN_IDS, ChainPolicy
 from arbtui.chain.presets import Preset, preset, preset_of_chain
 from arbtui.domain import PoolKind, Token
 from arbtui.domain.fields import AddressField
-from arbtui.engine.policy import SearchPolicy, TicketPolicy, WalletPolicy, WatchPolicy
+from arbtui.engine.policy import (
+    ReconciliationPolicy,
+    SearchPolicy,
+    TicketPolicy,
+    WalletPolicy,
+    WatchPolicy,
+)
 from arbtui.errors import ConfigError, UsageError
 from arbtui.gas import GasPolicy
 from arbtui.lenders import LendersPolicy
 from arbtui.market.filters import DiscoveryPolicy
 from arbtui.market.state import find_token
+from arbtui.monitor.policy import AlertsPolicy
 from arbtui.text import safe_text
 from arbtui.units import Address
 from arbtui.validation import ValidationPolicy
@@ -104,6 +111,8 @@ class Config(BaseSettings):
     validation: ValidationPolicy = ValidationPolicy()
     lenders: LendersPolicy = LendersPolicy()
     discovery: DiscoveryPolicy = DiscoveryPolicy()
+    reconciliation: ReconciliationPolicy = ReconciliationPolicy()
+    alerts: AlertsPolicy = AlertsPolicy()
     tokens: tuple[TokenEntry, ...] = Field(min_length=1)
     pools: tuple[PoolEntry, ...] = ()
 

@@ -20,6 +20,23 @@ CREATE TABLE attempt (
     PRIMARY KEY (execution_id, number)
 ) STRICT;
 
+CREATE TABLE balance (
+    -- one row for each change; the newest row of an account and token is what it holds
+    account TEXT NOT NULL COLLATE NOCASE,
+    token TEXT NOT NULL COLLATE NOCASE,
+    block INTEGER NOT NULL,
+    run TEXT NOT NULL REFERENCES run (id),
+    at TEXT NOT NULL
+        CHECK (at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    role TEXT NOT NULL CHECK (role IN ('executor', 'wallet', 'treasury')),
+    token_symbol TEXT NOT NULL,
+    token_decimals INTEGER NOT NULL,
+    amount TEXT NOT NULL
+        CHECK (amount <> '' AND amount NOT GLOB '*[^0-9]*' AND amount NOT GLOB '0?*'),
+    amount_real REAL GENERATED ALWAYS AS (CAST(amount AS REAL)) VIRTUAL,
+    PRIMARY KEY (account, token, block)
+) STRICT;
+
 CREATE TABLE block (
     run TEXT NOT NULL REFERENCES run (id),
     number INTEGER NOT NULL,
@@ -246,6 +263,42 @@ CREATE TABLE opportunity (
     PRIMARY KEY (run, id)
 ) STRICT;
 
+CREATE TABLE reconciliation (
+    id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL REFERENCES run (id),
+    -- blocks: holdings between two final blocks; settlement: one receipt on its own block
+    kind TEXT NOT NULL CHECK (kind IN ('blocks', 'settlement')),
+    from_block INTEGER NOT NULL, -- its holdings are the beginning; changes count after it
+    to_block INTEGER NOT NULL,
+    to_hash TEXT NOT NULL,
+    execution_id TEXT,
+    at TEXT NOT NULL
+        CHECK (at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    settlements INTEGER NOT NULL, -- how many were compared; quiet blocks share one row that grows
+    ok INTEGER NOT NULL CHECK (ok IN (0, 1)),
+    amounts TEXT NOT NULL CHECK (json_valid(amounts)), -- [account, token, what the balance has over the settlements]
+    difference TEXT NOT NULL DEFAULT '', -- the same for a person
+    acknowledged_at TEXT
+        CHECK (acknowledged_at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    acknowledged_by TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+CREATE TABLE rollup (
+    run TEXT NOT NULL REFERENCES run (id),
+    day TEXT NOT NULL CHECK (day GLOB '????-??-??'),
+    -- block; dropped (name: the check that failed); closed (name: by whom); sender (name: who took it)
+    kind TEXT NOT NULL CHECK (kind IN ('block', 'dropped', 'closed', 'sender')),
+    name TEXT NOT NULL COLLATE NOCASE,
+    count INTEGER NOT NULL,
+    net_wei TEXT NOT NULL -- exact sum of what they would have left; 0 where none was computed
+        CHECK (net_wei GLOB '*[0-9]'
+        AND ltrim(substr(net_wei, 1, 1), '-') || substr(net_wei, 2) NOT GLOB '*[^0-9]*'
+        AND net_wei NOT GLOB '0?*' AND net_wei NOT GLOB '-0*'),
+    net_wei_real REAL GENERATED ALWAYS AS (CAST(net_wei AS REAL)) VIRTUAL,
+    PRIMARY KEY (run, day, kind, name)
+) STRICT;
+
 CREATE TABLE run (
     id TEXT PRIMARY KEY,
     started_at TEXT NOT NULL
@@ -400,9 +453,25 @@ CREATE INDEX opportunity_by_block ON opportunity (run, block);
 
 CREATE INDEX opportunity_by_outcome ON opportunity (outcome, at);
 
+CREATE INDEX reconciliation_by_block ON reconciliation (to_block) WHERE kind = 'blocks' AND settlements > 0;
+
+CREATE INDEX reconciliation_open ON reconciliation (id) WHERE ok = 0 AND acknowledged_at IS NULL;
+
 CREATE INDEX ticket_by_opportunity ON ticket (run, opportunity_id);
 
 CREATE INDEX ticket_by_time ON ticket (created_at);
+
+CREATE VIEW v_decision AS
+SELECT
+    d.id, d.run, d.ticket_id, d.kind, d.reason, d.block, d.at, d.moved_by_tx, t.lender, t.strategy,
+    t.expected_net_wei, t.expected_net_wei_real, t.created_at AS ticket_at, o.path_id, o.token_symbol,
+    e.id AS execution_id, e.status, s.net_wei
+FROM decision AS d
+JOIN ticket AS t ON t.id = d.ticket_id
+JOIN opportunity AS o ON o.run = t.run AND o.id = t.opportunity_id
+LEFT JOIN execution AS e ON e.ticket_id = t.id
+LEFT JOIN settlement AS s ON s.execution_id = e.id AND e.status IN ('mined', 'reverted', 'cancelled')
+WHERE d.id = (SELECT max(l.id) FROM decision AS l WHERE l.ticket_id = d.ticket_id);
 
 CREATE VIEW v_execution AS
 SELECT
@@ -412,25 +481,95 @@ SELECT
     s.tx_hash, s.block AS mined_block, s.gas_used, s.gas_cost, s.l1_fee, s.loan_fee,
     s.net_wei, s.net_wei_real, s.reconciled,
     round((julianday(e.mined_at) - julianday(e.decided_at)) * 86400.0, 3) AS seconds,
-    (SELECT count(*) FROM attempt AS a WHERE a.execution_id = e.id) AS attempts
+    (SELECT count(*) FROM attempt AS a WHERE a.execution_id = e.id) AS attempts,
+    t.created_at AS ticket_at,
+    -- wall time of the block's work in which it was found and became a ticket
+    (SELECT b.elapsed_ms / 1000.0 FROM block AS b
+        WHERE b.run = t.run AND b.number = t.block AND b.hash = o.block_hash) AS found_s,
+    (SELECT r.at FROM reconciliation AS r
+        WHERE r.kind = 'blocks' AND r.settlements > 0 AND r.from_block < s.block AND r.to_block >= s.block
+        ORDER BY r.to_block LIMIT 1) AS final_at
 FROM execution AS e
 -- A settlement counts while its transaction stands: after a reorg the execution is back at 'submitted'.
 LEFT JOIN settlement AS s ON s.execution_id = e.id AND e.status IN ('mined', 'reverted', 'cancelled')
 LEFT JOIN ticket AS t ON t.id = e.ticket_id
 LEFT JOIN opportunity AS o ON o.run = t.run AND o.id = t.opportunity_id;
 
+CREATE VIEW v_figures AS
+WITH carried AS (
+    SELECT scope, key, executions, delivered, successes, settled,
+        net_high + net_low / 1000000000000 AS net_high, net_low % 1000000000000 AS net_low,
+        gas_high + gas_low / 1000000000000 AS gas_high, gas_low % 1000000000000 AS gas_low
+    FROM v_sum
+), one_sign AS (
+    SELECT scope, key, executions, delivered, successes, settled, gas_high, gas_low,
+        CASE WHEN net_high > 0 AND net_low < 0 THEN net_high - 1
+            WHEN net_high < 0 AND net_low > 0 THEN net_high + 1 ELSE net_high END AS net_high,
+        CASE WHEN net_high > 0 AND net_low < 0 THEN net_low + 1000000000000
+            WHEN net_high < 0 AND net_low > 0 THEN net_low - 1000000000000 ELSE net_low END AS net_low
+    FROM carried
+)
+SELECT
+    scope, key, executions, delivered, successes, CAST(successes AS REAL) / nullif(delivered, 0) AS success_rate,
+    settled,
+    CASE WHEN net_high = 0 THEN CAST(net_low AS TEXT) ELSE printf('%d%012d', net_high, abs(net_low)) END AS net_wei,
+    CASE WHEN gas_high = 0 THEN CAST(gas_low AS TEXT) ELSE printf('%d%012d', gas_high, gas_low) END AS gas_spent_wei
+FROM one_sign;
+
 CREATE VIEW v_funnel AS
 SELECT
     r.id AS run, r.started_at, r.stage,
-    (SELECT count(*) FROM block AS b WHERE b.run = r.id) AS blocks,
-    (SELECT count(*) FROM opportunity AS o WHERE o.run = r.id) AS opportunities,
-    (SELECT count(*) FROM opportunity AS o WHERE o.run = r.id AND o.outcome = 'dropped') AS dropped,
+    (SELECT count(*) FROM block AS b WHERE b.run = r.id)
+        + (SELECT coalesce(sum(u.count), 0) FROM rollup AS u WHERE u.run = r.id AND u.kind = 'block') AS blocks,
+    (SELECT count(*) FROM opportunity AS o WHERE o.run = r.id)
+        + (SELECT coalesce(sum(u.count), 0) FROM rollup AS u WHERE u.run = r.id AND u.kind = 'dropped')
+        AS opportunities,
+    (SELECT count(*) FROM opportunity AS o WHERE o.run = r.id AND o.outcome = 'dropped')
+        + (SELECT coalesce(sum(u.count), 0) FROM rollup AS u WHERE u.run = r.id AND u.kind = 'dropped') AS dropped,
     (SELECT count(*) FROM ticket AS t WHERE t.run = r.id) AS tickets,
     (SELECT count(DISTINCT d.ticket_id) FROM decision AS d
         WHERE d.run = r.id AND d.kind LIKE 'approved%') AS approved,
     (SELECT count(*) FROM execution AS e WHERE e.run = r.id) AS executions,
     (SELECT count(*) FROM execution AS e WHERE e.run = r.id AND e.status = 'mined') AS mined
 FROM run AS r;
+
+CREATE VIEW v_missed AS
+SELECT
+    c.run, c.opportunity_id, c.path_id, o.at, c.last_block, c.closed_block, c.closed_by, c.sender, c.tx, c.tip_per_gas,
+    c.net_wei, c.net_wei_real, o.outcome, o.reason, o.token_symbol
+FROM closing AS c
+JOIN opportunity AS o ON o.run = c.run AND o.id = c.opportunity_id;
+
+CREATE VIEW v_sum AS
+WITH facts AS (
+    SELECT
+        v.id, v.status, v.lender, v.strategy, v.token_symbol, coalesce(v.path_id, 'unknown') AS path_id,
+        substr(v.decided_at, 1, 10) AS day, coalesce(v.net_wei, '0') AS net, v.gas_cost, v.l1_fee, v.net_wei,
+        v.status IN ('mined', 'reverted', 'cancelled') OR EXISTS (
+            SELECT 1 FROM attempt AS a WHERE a.execution_id = v.id AND a.delivery = 'delivered') AS delivered,
+        '000000000000' || ltrim(coalesce(v.net_wei, '0'), '-') AS net_digits,
+        CASE WHEN v.net_wei LIKE '-%' THEN -1 ELSE 1 END AS net_sign,
+        '000000000000' || coalesce(v.gas_cost, '0') AS gas_digits,
+        '000000000000' || coalesce(v.l1_fee, '0') AS l1_digits
+    FROM v_execution AS v
+), keyed AS (
+    SELECT 'total' AS scope, '' AS key, facts.* FROM facts
+    UNION ALL SELECT 'lender', lender, facts.* FROM facts
+    UNION ALL SELECT 'strategy', strategy, facts.* FROM facts
+    UNION ALL SELECT 'token', token_symbol, facts.* FROM facts
+    UNION ALL SELECT 'path', path_id, facts.* FROM facts
+    UNION ALL SELECT 'day', day, facts.* FROM facts
+)
+SELECT
+    scope, key, count(*) AS executions, sum(delivered) AS delivered, sum(status = 'mined') AS successes,
+    sum(net_wei IS NOT NULL) AS settled,
+    sum(net_sign * CAST(substr(net_digits, 1, length(net_digits) - 12) AS INTEGER)) AS net_high,
+    sum(net_sign * CAST(substr(net_digits, -12) AS INTEGER)) AS net_low,
+    sum(CAST(substr(gas_digits, 1, length(gas_digits) - 12) AS INTEGER)
+        + CAST(substr(l1_digits, 1, length(l1_digits) - 12) AS INTEGER)) AS gas_high,
+    sum(CAST(substr(gas_digits, -12) AS INTEGER) + CAST(substr(l1_digits, -12) AS INTEGER)) AS gas_low
+FROM keyed
+GROUP BY scope, key;
 
 CREATE TRIGGER execution_event_is_never_changed BEFORE UPDATE ON execution_event
 BEGIN

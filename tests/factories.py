@@ -100,7 +100,7 @@ def path(dexes: tuple[str, str] = ("uniswap", "uniswap")) -> Path:
 def opportunity(
     amount_in: int = 12 * ETHER, gross: int = ETHER // 10, block: BlockRef | None = None, **changes: Any
 ) -> Opportunity:
-    route = path()
+    route = changes.get("path") or path()
     middle = amount_in * 2_500
     fields: dict[str, Any] = {
         "path": route,

@@ -6,7 +6,6 @@ Amounts are Python ints: wei of the native coin, or base units of the token that
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -14,7 +13,7 @@ from typing import Any
 
 from arbtui.domain import NATIVE, DecisionKind, Token
 from arbtui.errors import StoreError, UsageError
-from arbtui.monitor.performance import ExecutionFacts, Performance, fold
+from arbtui.monitor.performance import ExecutionFacts, Performance, curve, fold
 from arbtui.monitor.report import ETH, build_report, execution_rows, facts_of
 from arbtui.store.driver import utc_now
 from arbtui.store.queries import Row, StoreReader
@@ -170,38 +169,30 @@ class Review:
     @property
     def net_without_best(self) -> int:
         """Net without the one best execution: 0 where there is none, never more than `net`."""
-        return self.net - max((point.net for point in self.curve if point.net > 0), default=0)
+        return int(self.performance.profit.without_best)
 
     @property
     def wins(self) -> int:
-        return sum(point.net > 0 for point in self.curve)
+        return self.performance.profit.wins
 
     @property
     def losses(self) -> int:
-        return sum(point.net < 0 for point in self.curve)
+        return self.performance.profit.losses
 
     @property
     def profit_factor(self) -> float | None:
         """Wei won ÷ wei lost: inf where nothing was lost, None where nothing was won or lost."""
-        won = sum(point.net for point in self.curve if point.net > 0)
-        lost = -sum(point.net for point in self.curve if point.net < 0)
-        if lost:
-            return won / lost
-        return math.inf if won else None
+        return self.performance.profit.factor
 
     @property
     def drawdown(self) -> int:
         """The deepest fall of the curve below an earlier height (or 0), in wei; 0 where it never fell."""
-        height = deepest = 0
-        for point in self.curve:
-            height = max(height, point.total)
-            deepest = max(deepest, height - point.total)
-        return deepest
+        return int(self.performance.profit.drawdown)
 
     @property
     def success_interval(self) -> tuple[float, float] | None:
         """Wilson's 95 % interval of the success rate, None where nothing was delivered."""
-        return wilson(self.performance.successes, self.performance.delivered)
+        return self.performance.success_interval
 
     @property
     def daily(self) -> dict[date, int]:
@@ -219,17 +210,6 @@ class Review:
             sum(entry.expected_net_wei for entry in entries),
             sum(entry.moved_by_others for entry in entries),
         )
-
-
-def wilson(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float] | None:
-    """The interval that holds the true rate in 95 of 100 cases."""
-    if not trials:
-        return None
-    rate = successes / trials
-    middle = rate + z * z / (2 * trials)
-    spread = z * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
-    scale = 1 + z * z / trials
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
 def net_here_and_in_report(reader: StoreReader | None) -> tuple[int, int]:
@@ -280,7 +260,7 @@ def _read(
             native, net + loan_fee_wei + performance.gas_spent, loan_fee_wei, performance.gas_spent, net
         ),
         by_token=_by_token(settlements, rows, native),
-        curve=_curve(rows),
+        curve=_curve(facts),
         by_lender=_groups(facts, fees, lambda row: str(row["lender"]), pretty),
         by_path=_groups(
             facts, fees, lambda row: str(row["path_id"] or "unknown"), lambda name: labels.get(name, name)
@@ -300,7 +280,8 @@ def _read(
             "decisions": len(decisions),
             "opportunities": sum(seen.values()),
         },
-        unreconciled=sum(not (row["reconciled"] and row["sealed"]) for row in settlements),
+        unreconciled=sum(not (row["reconciled"] and row["sealed"]) for row in settlements)
+        + sum(row["kind"] == "blocks" for row in reader.open_differences()),
         not_yet_reconciled=sum(row["reconciled"] is None and row["sealed"] for row in settlements),
     )
 
@@ -375,19 +356,20 @@ def _by_token(settlements: Sequence[Row], executions: Iterable[Row], native: Tok
     return tuple(sorted(found, key=lambda flow: (flow.token.symbol, flow.token.address)))
 
 
-def _curve(rows: Iterable[Row]) -> tuple[Point, ...]:
-    settled = [(str(row["mined_at"] or row["decided_at"]), row) for row in rows if row["net_wei"] is not None]
-    points: list[Point] = []
-    total = 0
-    for at, row in sorted(settled, key=lambda pair: (pair[0], pair[1]["id"])):
-        net = int(row["net_wei"])
-        total += net
-        points.append(
-            Point(
-                datetime.fromisoformat(at), str(row["id"]), str(row["lender"]), str(row["status"]), net, total
-            )
+def _curve(facts: Iterable[tuple[Row, ExecutionFacts]]) -> tuple[Point, ...]:
+    rows = {fact.key: row for row, fact in facts}
+    points = curve(fact for _, fact in facts)
+    return tuple(
+        Point(
+            datetime.fromisoformat(fact.at),
+            fact.key,
+            str(rows[fact.key]["lender"]),
+            str(rows[fact.key]["status"]),
+            int(net),
+            int(total),
         )
-    return tuple(points)
+        for fact, net, total in points
+    )
 
 
 def _groups(

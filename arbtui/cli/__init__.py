@@ -32,8 +32,14 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "tickets": ("arbtui.cli.records:tickets", "The newest tickets and what became of each."),
     "approve": ("arbtui.cli.decide:approve", "Approve a waiting ticket."),
     "reject": ("arbtui.cli.decide:reject", "Reject a waiting ticket, with a reason."),
+    "acknowledge": (
+        "arbtui.cli.decide:acknowledge",
+        "Say why balances differ from settlements: sending goes on.",
+    ),
     "executions": ("arbtui.cli.records:executions", "Executions with status, lender and profit."),
     "report": ("arbtui.cli.report:report", "What was earned, what was missed and why."),
+    "alert": ("arbtui.cli.alert:alert", "Tell somebody: channels, watch, what was told."),
+    "metrics": ("arbtui.cli.metrics:metrics", "Figures for Prometheus, and /healthz, on loopback."),
     "db": ("arbtui.cli.db:db", "Check the store, or bring it up to this version."),
     "config": ("arbtui.cli.config:config", "Show or check the configuration."),
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from arbtui.cli.common import config_option, emit, json_option
+from arbtui.cli.common import config_option, emit, json_option, table
 from arbtui.cli.records import family_option, store_family
 from arbtui.config import Config, load_config
 from arbtui.errors import UsageError
@@ -44,6 +44,36 @@ def reject(ticket: str, reason: str, family: str, config_file: str | None, as_js
     config = load_config(config_file)
     found = _waiting(config, family, ticket)
     return _ask(config, family, "reject", {"ticket": found["id"], "reason": reason}, as_json)
+
+
+@click.command()
+@click.argument("number", type=int, required=False)
+@click.option("--reason", help="Why it is all right; it is kept.")
+@family_option
+@config_option
+@json_option
+def acknowledge(
+    number: int | None, reason: str | None, family: str, config_file: str | None, as_json: bool
+) -> int:
+    """Say why difference NUMBER between balances and settlements is all right: sending goes on.
+
+    Without NUMBER the open ones are listed; exit 1 if there are any.
+    """
+    config = load_config(config_file)
+    if number is None:
+        with open_store(config.store.directory, store_family(family)) as reader:
+            rows = reader.open_differences()
+        if as_json:
+            emit({"differences": rows})
+        else:
+            table(
+                ["number", "blocks", "what"],
+                [[r["id"], f"{r['from_block'] + 1}-{r['to_block']}", r["difference"]] for r in rows],
+            )
+        return 1 if rows else 0
+    if not reason or not reason.strip():
+        raise UsageError("--reason is wanted: it is kept with the difference")
+    return _ask(config, family, "acknowledge", {"id": number, "reason": reason}, as_json)
 
 
 def _waiting(config: Config, family: str, given: str) -> dict[str, Any]:
@@ -82,7 +112,7 @@ def ask_engine(config: Config, family: str, kind: str, argument: dict[str, Any])
 def _ask(config: Config, family: str, kind: str, argument: dict[str, Any], as_json: bool) -> int:
     number, result = ask_engine(config, family, kind, argument)
     if as_json:
-        emit({"command": number, "kind": kind, "ticket": argument["ticket"], "result": result})
+        emit({"command": number, "kind": kind, "ticket": argument.get("ticket"), "result": result})
     else:
         click.echo(result)
-    return 0 if result.startswith(("sent", "approved", "rejected", "on paper")) else 1
+    return 0 if result.startswith(("sent", "approved", "rejected", "on paper", "acknowledged")) else 1

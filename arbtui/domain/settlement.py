@@ -38,3 +38,5 @@ class Settlement:
     net_wei: int
     reconciled: bool | None = None
     difference: str = ""
+    #: What the balances have over the deltas, where they differ.
+    unexplained: tuple[Delta, ...] = ()

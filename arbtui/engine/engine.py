@@ -35,6 +35,7 @@ from arbtui.engine.deciding import Decider, Dropped, Fees, read_fees
 from arbtui.engine.direct import Submitted, priced
 from arbtui.engine.moves import Moves, OpenPaths
 from arbtui.engine.policy import SearchPolicy, TicketPolicy
+from arbtui.engine.reconciling import Reconciler
 from arbtui.engine.sending import Sending, SettlementTerms, Write
 from arbtui.engine.watching import Moved, Watching
 from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable, RefusedError, SnapshotError
@@ -101,6 +102,7 @@ class Engine:
         sending: Sending,
         journal: Journal,
         store: Store,
+        reconciler: Reconciler,
         clock: SystemClock,
         terms_of: Callable[[str], SettlementTerms | None],
         say: Callable[[str], None],
@@ -124,6 +126,7 @@ class Engine:
         self._sending = sending
         self._journal = journal
         self._store = store
+        self._reconciler = reconciler
         self._clock = clock
         self._terms_of = terms_of
         self._say = say
@@ -351,6 +354,8 @@ class Engine:
                 to_send = best
         if to_send is not None:
             await self._execute(to_send, block)
+        if self._stage is Stage.LIVE and not self._to_resume:
+            await self._flush(await self._reconciler.follow(block))
 
     async def _look(self, block: BlockRef) -> tuple[Fees, Wei]:
         """The fees of the next block, and the wallet's wei."""
@@ -615,7 +620,10 @@ class Engine:
 
     def _may_send(self) -> bool:
         return (
-            self._stage in (Stage.LIVE, Stage.PAPER) and self._sending.flight is None and not self._to_resume
+            self._stage in (Stage.LIVE, Stage.PAPER)
+            and self._sending.flight is None
+            and not self._to_resume
+            and self._reconciler.may_send
         )
 
     def _lifetime(self) -> int:
@@ -703,6 +711,10 @@ class Engine:
     async def _command(self, kind: str, argument: dict[str, Any]) -> str:
         if kind == "snapshot":
             return await self._snapshot(argument)
+        if kind == "acknowledge":
+            result, writes = self._reconciler.acknowledge(argument)
+            await self._flush(writes)
+            return result
         if kind not in ("approve", "reject", "seen"):
             return f"refused: there is no command {safe_text(kind)}"
         ticket = next((waiting for waiting in self._waiting if waiting.id == argument.get("ticket")), None)
@@ -738,6 +750,8 @@ class Engine:
             return f"refused: stage {self._stage} executes nothing"
         if digest != ticket.digest:
             return "refused: the digest is not this ticket's"
+        if not self._reconciler.may_send:
+            return "refused: balances differ from settlements; see `arbtui acknowledge`"
         self._seen.add(ticket.id)
         self._approved[ticket.id] = (DecisionKind.APPROVED_BY_HAND, f"by {by}")
         if not self._may_send():

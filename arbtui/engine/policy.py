@@ -15,6 +15,17 @@ class WalletPolicy(BaseModel):
     treasury: AddressField
 
 
+class ReconciliationPolicy(BaseModel):
+    """How the accounts' balances are followed beside the settlements."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: A block that has so many above it counts as final.
+    depth_blocks: int = Field(default=5, ge=1, le=1_000)
+    #: Whether money that came from nowhere stops sending, as money that went does.
+    stop_on_gain: bool = True
+
+
 class SearchPolicy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

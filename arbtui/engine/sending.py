@@ -38,6 +38,7 @@ from arbtui.execution import (
     settle,
 )
 from arbtui.gas import CANCEL_GAS, replacement_floor
+from arbtui.monitor.reconcile import amounts_json, unexplained
 from arbtui.recovery import ErrorClass, classify_send
 from arbtui.recovery.classify import PRICE_CLASSES
 from arbtui.store import Batch
@@ -382,7 +383,12 @@ class Sending:
         before = await read_balances(self._node, accounts, tokens, parent, self._multicall)
         after = await read_balances(self._node, accounts, tokens, block, self._multicall)
         found = differences([settlement], before, after)
-        return replace(settlement, reconciled=not found, difference="; ".join(found))
+        return replace(
+            settlement,
+            reconciled=not found,
+            difference="; ".join(found),
+            unexplained=unexplained(before, after, settlement.deltas),
+        )
 
     def _told(self, settlement: Settlement) -> list[Write]:
         roles = {
@@ -392,6 +398,8 @@ class Sending:
         }
         writes: list[Write] = [lambda b: b.settlement(settlement, roles, self._tokens)]
         if settlement.reconciled is False:
+            amounts = amounts_json(settlement.unexplained)
+            writes.append(lambda b: b.unreconciled(settlement, amounts))
             writes.append(
                 lambda b: b.incident(
                     "unreconciled", settlement.difference, execution_id=settlement.execution_id

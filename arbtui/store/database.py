@@ -172,6 +172,75 @@ class Store:
             ).fetchall()
         return [(str(row[0]), bool(row[1]), bool(row[2])) for row in rows]
 
+    def open_differences(self) -> int:
+        """Differences between balances and settlements that nobody has acknowledged."""
+        return int(
+            self._rows("SELECT count(*) FROM reconciliation WHERE ok = 0 AND acknowledged_at IS NULL")[0][0]
+        )
+
+    def is_open(self, number: int) -> bool:
+        """Whether a difference of that number waits for a person."""
+        return bool(
+            self._rows(
+                "SELECT 1 FROM reconciliation WHERE id = ? AND ok = 0 AND acknowledged_at IS NULL", (number,)
+            )
+        )
+
+    def reconciled_through(self) -> tuple[int, str] | None:
+        """Number and hash of the newest block that balances were compared at; None before the first."""
+        rows = self._rows(
+            "SELECT to_block, to_hash FROM reconciliation WHERE kind = 'blocks' ORDER BY id DESC LIMIT 1"
+        )
+        return (int(rows[0][0]), str(rows[0][1])) if rows else None
+
+    def holdings(self) -> list[tuple[str, str, str]]:
+        """Account, token and amount as they were at that block."""
+        return [
+            (str(row[0]), str(row[1]), str(row[2]))
+            for row in self._rows(
+                "SELECT b.account, b.token, b.amount FROM balance AS b WHERE b.block = (SELECT max(n.block)"
+                " FROM balance AS n WHERE n.account = b.account AND n.token = b.token)"
+            )
+        ]
+
+    def deltas_between(self, first: int, last: int) -> list[tuple[str, str, str]]:
+        """Account, token and amount of every delta that was settled after block `first`, up to `last`."""
+        return [
+            (str(row[0]), str(row[1]), str(row[2]))
+            for row in self._rows(
+                "SELECT d.account, d.token, d.amount FROM settlement AS s"
+                " JOIN execution AS e ON e.id = s.execution_id"
+                " JOIN settlement_delta AS d ON d.execution_id = s.execution_id"
+                " WHERE s.block > ? AND s.block <= ? AND e.status IN ('mined', 'reverted', 'cancelled')",
+                (first, last),
+            )
+        ]
+
+    def settlements_between(self, first: int, last: int) -> int:
+        """How many settlements that is."""
+        return int(
+            self._rows(
+                "SELECT count(*) FROM settlement AS s JOIN execution AS e ON e.id = s.execution_id"
+                " WHERE s.block > ? AND s.block <= ? AND e.status IN ('mined', 'reverted', 'cancelled')",
+                (first, last),
+            )[0][0]
+        )
+
+    def differences_between(self, first: int, last: int) -> list[str]:
+        """Amounts, as JSON, of single settlements' differences in these blocks: known already."""
+        return [
+            str(row[0])
+            for row in self._rows(
+                "SELECT r.amounts FROM reconciliation AS r JOIN settlement AS s ON s.execution_id = r.execution_id"
+                " AND s.block = r.to_block WHERE r.kind = 'settlement' AND r.to_block > ? AND r.to_block <= ?",
+                (first, last),
+            )
+        ]
+
+    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._mutex, mapped(self.path):
+            return list(self._connection.execute(sql, values).fetchall())
+
     def commands(self) -> list[tuple[int, str, dict[str, Any]]]:
         """Commands not taken up yet, oldest first: id, kind, argument.
 
@@ -694,6 +763,117 @@ class Batch:
                 "execution_id": execution_id,
                 "detail": redact(detail),
             },
+        )
+
+    # ---- balances
+
+    def unreconciled(self, settlement: Settlement, amounts: str) -> None:
+        """A settlement that contradicts its own block; `amounts` as `arbtui.monitor.reconcile.amounts_json` gives."""
+        known = self._execute(
+            "SELECT 1 FROM reconciliation WHERE kind = 'settlement' AND execution_id = ? AND to_hash = ?",
+            (settlement.execution_id, settlement.block_hash),
+        ).fetchone()
+        if known:
+            return
+        self._insert(
+            "reconciliation",
+            {
+                "run": self._run,
+                "kind": "settlement",
+                "from_block": settlement.block_number - 1,
+                "to_block": settlement.block_number,
+                "to_hash": settlement.block_hash,
+                "execution_id": settlement.execution_id,
+                "at": self._store._clock(),
+                "settlements": 1,
+                "ok": 0,
+                "amounts": amounts,
+                "difference": redact(settlement.difference),
+            },
+        )
+
+    def reconciled(
+        self,
+        start: BlockRef,
+        end: BlockRef,
+        holdings: Mapping[tuple[Address, Address], int],
+        roles: Mapping[Address, str],
+        tokens: Mapping[Address, Token],
+        *,
+        settlements: int = 0,
+        amounts: str = "[]",
+        difference: str = "",
+        accepted: str = "",
+    ) -> None:
+        """Balances at `end` beside the settlements since `start`; `accepted`: why a difference needs nobody's word.
+
+        Blocks in which nothing happened share a row, which grows.
+        """
+        at = self._store._clock()
+        for (account, token), amount in sorted(holdings.items()):
+            known = self._execute(
+                "SELECT amount FROM balance WHERE account = ? AND token = ? ORDER BY block DESC LIMIT 1",
+                (account, token),
+            ).fetchone()
+            if known and known[0] == whole(amount):
+                continue
+            named = tokens.get(token) or Token(token, token, 0)
+            self._insert(
+                "balance",
+                {
+                    "account": account,
+                    "token": token,
+                    "block": end.number,
+                    "run": self._run,
+                    "at": at,
+                    "role": roles[account],
+                    "token_symbol": named.symbol,
+                    "token_decimals": named.decimals,
+                    "amount": whole(amount),
+                },
+                key=("account", "token", "block"),
+            )
+        quiet = not settlements and not difference
+        newest = self._execute(
+            "SELECT id, run, to_block, settlements, ok FROM reconciliation WHERE kind = 'blocks'"
+            " ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        if (
+            quiet
+            and newest
+            and tuple(newest[1:]) == (self._run, start.number, 0, 1)
+            and start.number < end.number
+        ):
+            self._execute(
+                "UPDATE reconciliation SET to_block = ?, to_hash = ?, at = ? WHERE id = ?",
+                (end.number, end.hash, at, newest[0]),
+            )
+            return
+        self._insert(
+            "reconciliation",
+            {
+                "run": self._run,
+                "kind": "blocks",
+                "from_block": start.number,
+                "to_block": end.number,
+                "to_hash": end.hash,
+                "at": at,
+                "settlements": settlements,
+                "ok": int(not difference),
+                "amounts": amounts,
+                "difference": redact(difference),
+                "acknowledged_at": at if accepted else None,
+                "acknowledged_by": "policy" if accepted else "",
+                "reason": accepted,
+            },
+        )
+
+    def acknowledged(self, number: int, by: str, reason: str) -> None:
+        """A person has looked at a difference and said why it is all right; the first word stands."""
+        self._execute(
+            "UPDATE reconciliation SET acknowledged_at = ?, acknowledged_by = ?, reason = ?"
+            " WHERE id = ? AND ok = 0 AND acknowledged_at IS NULL",
+            (self._store._clock(), by, redact(reason), number),
         )
 
     # ---- within

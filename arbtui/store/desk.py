@@ -238,7 +238,10 @@ def _today(reader: StoreReader, day: str) -> Today:
 
 
 def _unreconciled(reader: StoreReader, day: str) -> int:
-    """Settlements that are not reconciled, of all days; of today's also those that were altered since."""
+    """Settlements that are not reconciled, and open differences between final blocks, of all days.
+
+    Of today's settlements also those that were altered since.
+    """
     unsound = {
         str(row["execution_id"])
         for row in reader.query(
@@ -265,7 +268,7 @@ def _unreconciled(reader: StoreReader, day: str) -> int:
         for row in rows
         if row["seal"] != seal(row, deltas.get(str(row["execution_id"]), []))
     )
-    return len(unsound)
+    return len(unsound) + len([row for row in reader.open_differences() if row["kind"] == "blocks"])
 
 
 def _flights(reader: StoreReader) -> Iterable[Flight]:

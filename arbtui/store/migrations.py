@@ -13,10 +13,11 @@ from arbtui.store.driver import sqlite3
 METRICS = "metrics"
 JOURNAL = "journal"
 MARKET = "market"
+ALERTS = "alerts"
 
 
 def directory(family: str) -> Path:
-    """Where the SQL files of a family (METRICS, JOURNAL or MARKET) are: in the wheel, else in the checkout."""
+    """Where the SQL files of a family are: in the wheel, else in the checkout."""
     package = Path(__file__).parents[1]
     root = package / "_migrations"
     if not root.is_dir():
@@ -84,7 +85,7 @@ def require_known(connection: sqlite3.Connection, path: Path, family: str, *, co
             f"{path} was written by a newer ARBTUI (its schema has {newer[-1]}); upgrade this one"
             " or choose another store.directory"
         )
-    if complete and applied != known:
+    if complete and sorted(applied) != known:
         what = "is not a store of ARBTUI" if not applied else "was written by an older ARBTUI"
         raise StoreError(f"{path} {what}; run `arbtui db migrate` or choose another store.directory")
 

@@ -70,6 +70,13 @@ class StoreReader:
         with mapped(self.path):
             return [dict(row) for row in self._connection.execute(sql, values)]
 
+    def rows_of(self, name: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Every row of a table or view, one by one, as tuples; for export."""
+        chosen = ", ".join(f'"{column}"' for column in columns)
+        with mapped(self.path):
+            for row in self._connection.execute(f'SELECT {chosen} FROM "{name}"'):  # noqa: S608 - names of the schema
+                yield tuple(row)
+
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Several reads that belong together see one state of the file; keep it short."""
@@ -191,6 +198,22 @@ class StoreReader:
     def incidents(self, limit: int = 100) -> list[Row]:
         """Newest first."""
         return self.query("SELECT * FROM incident ORDER BY id DESC LIMIT ?", (limit,))
+
+    def open_differences(self) -> list[Row]:
+        """Differences of balances and settlements that nobody has acknowledged, oldest first. They stop sending."""
+        return self.query("SELECT * FROM reconciliation WHERE ok = 0 AND acknowledged_at IS NULL ORDER BY id")
+
+    def reconciliations(self, limit: int = 100) -> list[Row]:
+        """Comparisons of the accounts' balances with the settlements, newest first; quiet blocks share a row."""
+        return self.query("SELECT * FROM reconciliation ORDER BY id DESC LIMIT ?", (limit,))
+
+    def balances(self) -> list[Row]:
+        """What executor, wallet and treasury held at the newest block that was compared, in base units."""
+        rows = self.query(
+            "SELECT b.* FROM balance AS b WHERE b.block = (SELECT max(n.block) FROM balance AS n"
+            " WHERE n.account = b.account AND n.token = b.token) ORDER BY b.role, b.token_symbol, b.token"
+        )
+        return [_without_twins(row) for row in rows]
 
     def funnel(self) -> list[Row]:
         """Per run: blocks, opportunities, dropped, tickets, approved, executions, mined."""

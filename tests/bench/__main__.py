@@ -6,13 +6,14 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.bench import engine, gas, reading, search, v3_quote
+from tests.bench import engine, gas, reading, search, store, v3_quote
 
 BENCHES: dict[str, tuple[str, Callable[[], list[str]]]] = {
     "search": ("the search against its goals", search.lines),
     "v3_quote": ("a V3 quote beside the bytecode in a local EVM", v3_quote.lines),
     "reading": ("discovery and state of 10,000 real pairs, on a local chain", reading.lines),
     "engine": ("from a block's arrival to what was decided on disk, on the local chain", engine.lines),
+    "store": ("commits under two readers", store.lines),
     "gas": ("gas of the executor by lender and route, on a local chain", lambda: gas.lines(gas.measure())),
 }
 

@@ -18,7 +18,7 @@ import pytest
 
 from arbtui.analysis import charts, frames, tables
 from arbtui.analysis.places import find_store
-from arbtui.analysis.review import Missed, Point, Review, net_here_and_in_report, wilson
+from arbtui.analysis.review import Missed, Point, Review, net_here_and_in_report
 from arbtui.analysis.widgets import CUSTOM, ReviewPanel
 from arbtui.domain import (
     NATIVE,
@@ -33,6 +33,7 @@ from arbtui.domain import (
 )
 from arbtui.errors import StoreError, UsageError
 from arbtui.monitor import build_report
+from arbtui.monitor.performance import wilson
 from arbtui.store import Batch, Store, StoreReader, open_store
 from arbtui.units import ETHER, GWEI
 from tests import factories as make

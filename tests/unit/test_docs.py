@@ -14,6 +14,8 @@ import pytest
 from arbtui.domain import DecisionKind, ExecutionStatus, LenderId
 from arbtui.lenders.base import Reason
 from arbtui.monitor import build_report
+from arbtui.monitor.metrics import METRICS
+from arbtui.monitor.rules import RULES
 from arbtui.recovery import ErrorClass
 from arbtui.store import Store, open_store
 
@@ -109,8 +111,16 @@ def test_every_decision_error_and_incident_is_explained() -> None:
     assert missing(names, page("docs/monitoring.md")) == set()
 
 
+def test_every_metric_is_explained() -> None:
+    assert missing(set(METRICS), page("docs/monitoring.md")) == set()
+
+
+def test_every_alert_rule_is_explained() -> None:
+    assert missing(set(RULES), page("docs/alerts.md")) == set()
+
+
 def test_every_table_and_view_is_listed() -> None:
-    text = page("db/schema.sql") + page("db/journal.sql")
+    text = page("db/schema.sql") + page("db/journal.sql") + page("db/alerts.sql")
     names = set(re.findall(r"CREATE (?:TABLE|VIEW) \"?(\w+)", text))
     assert "v_execution" in names
     assert missing(names - {"_sqlite_migrations"}, page("docs/store.md")) == set()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from fractions import Fraction
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from arbtui.errors import UsageError
 from arbtui.monitor import ExecutionFacts, PerformanceMonitor, fold
-from arbtui.monitor.performance import quantile
+from arbtui.monitor.performance import Gas, Profit, curve, quantile
 
 FACTS = st.builds(
     ExecutionFacts,
@@ -152,3 +153,67 @@ async def test_recording_from_many_tasks_loses_nothing() -> None:
     one = {"success": True, "profit": 1, "gas_used": 1}
     await asyncio.gather(*(monitor.record_execution(time.time(), one) for _ in range(100)))
     assert (await monitor.get_performance_report())["executions"] == 100
+
+
+def fact(net: int | None, at: int = 0, **changes: Any) -> ExecutionFacts:
+    fields: dict[str, Any] = {"delivered": True, "success": net is not None and net > 0, "net": net}
+    return ExecutionFacts(**{**fields, "at": f"{at:04d}", "key": f"e{at}", **changes})
+
+
+def test_nothing_yet() -> None:
+    result = fold(())
+    assert (result.success_interval, result.stages) == (None, {})
+    assert result.profit == Profit()
+    assert (result.profit.factor, result.profit.expectancy, result.profit.mean_loss) == (None, None, None)
+    assert (result.promise.ratio, result.gas) == (None, Gas())
+
+
+def test_no_losses() -> None:
+    profit = fold([fact(5, 1), fact(7, 2)]).profit
+    assert (profit.factor, profit.lost, profit.drawdown, profit.losing_run) == (math.inf, 0, 0, 0)
+    assert (profit.mean_win, profit.mean_loss, profit.without_best) == (6, None, 5)
+
+
+def test_one_trade() -> None:
+    result = fold([fact(9, gas_used=3, gas_cost=4, expected=10)])
+    profit = result.profit
+    assert (profit.best, profit.worst, profit.expectancy) == (9, 9, 9)
+    assert set(profit.quantiles.values()) == {9}
+    assert result.promise.ratio == 0.9
+    low, high = result.success_interval or (1, 0)
+    assert high == 1.0
+    assert low == pytest.approx(0.2065, abs=1e-4), "one success of one says little"
+
+
+def test_only_reverts() -> None:
+    result = fold([fact(-3, n, success=False, gas_used=2, gas_cost=3, expected=4) for n in range(3)])
+    profit = result.profit
+    assert (result.success_rate, result.avg_profit, result.net_profit) == (0.0, None, -9)
+    assert (profit.factor, profit.won, profit.lost) == (0.0, 0, 9)
+    assert (profit.drawdown, profit.losing_run, profit.expectancy) == (9, 3, -3)
+    assert (result.gas.wasted_used, result.gas.wasted_paid) == (6, 9)
+    assert result.promise.ratio == -9 / 12
+    assert result.promise_of_successes.ratio is None
+    assert profit.without_best == -9, "there is no winner to leave out"
+
+
+def test_the_curve_goes_by_receipts_and_not_by_the_order_of_recording() -> None:
+    facts = [fact(10, 3), fact(-4, 1), fact(5, 2)]
+    assert [total for _, _, total in curve(facts)] == [-4, 1, 11]
+    assert fold(facts).profit.drawdown == 4
+
+
+async def test_the_monitor_has_the_whole_fold() -> None:
+    monitor = PerformanceMonitor(clock=lambda: 10.0)
+    await monitor.record_execution(9.0, {"success": True, "profit": 5, "gas_used": 1, "expected": 10})
+    await monitor.record_execution(9.0, {"success": False, "profit": -7, "gas_used": 2, "gas_cost": 7})
+    report = await monitor.get_performance_report()
+    assert (
+        report["profit_distribution"] | {"settled": 2, "wins": 1, "losses": 1, "best": 5, "worst": -7}
+        == (report["profit_distribution"])
+    )
+    assert (report["expectancy"], report["profit_factor"], report["max_drawdown"]) == (
+        -1, pytest.approx(5 / 7), 7
+    )  # fmt: skip
+    assert (report["gas_wasted"], report["gas_wasted_wei"], report["realised_share"]) == (2, 7, 0.5)
+    assert monitor.performance.stages["decision_to_mined"].count == 2

@@ -20,7 +20,7 @@ from arbtui.domain import (
 )
 from arbtui.errors import StoreError
 from arbtui.execution.ports import OpenExecution
-from arbtui.store import Batch, Store, StoreReader, open_store
+from arbtui.store import Batch, Store, StoreReader, migrations, open_store
 from arbtui.store.database import family_of
 from arbtui.store.driver import sqlite3
 from arbtui.units import ETHER, UINT256_MAX, Wei
@@ -28,6 +28,7 @@ from arbtui.validation import Ranked
 from tests import factories as make
 
 S = ExecutionStatus
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -560,23 +561,27 @@ def test_a_newer_schema(store: Store, tmp_path: Path, opener: Opener) -> None:
     assert "0999_later" in text
 
 
-def test_an_older_schema_is_not_read_but_brought_up(store: Store, tmp_path: Path) -> None:
-    store.close()
-    other = sqlite3.connect(tmp_path / "live.sqlite")
-    with other:
-        other.execute("DELETE FROM _sqlite_migrations WHERE name = '0009_missed'")
-        other.execute("DROP TABLE closing")
-        for column in ("place", "behind", "rate_numerator", "rate_denominator", "rate_pools"):
-            other.execute(f"ALTER TABLE opportunity DROP COLUMN {column}")
-        for column in ("paying", "unrecorded"):
-            other.execute(f"ALTER TABLE block DROP COLUMN {column}")
-    other.close()
+NAMES = [file.stem for file in migrations._files(migrations.METRICS)]
+
+
+@pytest.mark.parametrize("newest", NAMES[:-1])
+def test_an_older_schema_is_not_read_but_brought_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newest: str
+) -> None:
+    """A file of every schema there ever was, with a run in it: refused by readers, brought up by an engine."""
+    every = migrations._files(migrations.METRICS)
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "_files", lambda _: every[: NAMES.index(newest) + 1])
+        patch.setattr(migrations, "_migrations", migrations._migrations.__wrapped__)
+        with Store.open(tmp_path, "live") as old:
+            old.start_run(make.run_info())
     with pytest.raises(StoreError) as error:
         open_store(tmp_path)
     assert "db migrate" in is_one_line_about(error, tmp_path / "live.sqlite")
     Store.open(tmp_path, "live").close()
     with open_store(tmp_path) as reader:
-        assert reader.executions() == []
+        assert [run["id"] for run in reader.runs()] == ["r1"]
+        assert migrations.schema(reader._connection) == (ROOT / "db" / "schema.sql").read_text("utf-8")
 
 
 def test_a_damaged_file(store: Store, tmp_path: Path) -> None:
@@ -599,6 +604,22 @@ def test_locked(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         with store.batch(), pytest.raises(StoreError) as error:
             second.start_run(make.run_info("r2"))
     assert "locked by another process" in is_one_line_about(error, tmp_path / "live.sqlite")
+
+
+def test_a_file_that_has_become_read_only_loses_the_batch_and_nothing_else(
+    store: Store, reader: StoreReader, tmp_path: Path
+) -> None:
+    with store.batch() as batch:
+        ticketed(batch)
+    store._connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreError) as error, store.batch() as batch:
+        executed(batch, ticket="t2")
+    assert "read-only" in is_one_line_about(error, tmp_path / "live.sqlite")
+    store._connection.execute("PRAGMA query_only = OFF")
+    assert [row["id"] for row in reader.tickets()] == ["t1"]
+    with store.batch() as batch:
+        executed(batch, ticket="t2")
+    assert len(reader.tickets()) == 2
 
 
 def test_a_full_disk_loses_the_batch_and_nothing_else(

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 import arbtui
 from arbtui.domain import ExecutionStatus
@@ -101,6 +102,7 @@ def test_the_queries_of_db_run(directory: Path, file: Path) -> None:
         (migrations.METRICS, "schema.sql"),
         (migrations.JOURNAL, "journal.sql"),
         (migrations.MARKET, "market.sql"),
+        (migrations.ALERTS, "alerts.sql"),
     ],
 )
 def test_the_golden_schema_is_what_the_migrations_make(family: str, file: str) -> None:
@@ -167,3 +169,17 @@ def test_a_transaction_is_all_or_nothing() -> None:
         connection.execute("INSERT INTO a VALUES (2)")
     assert connection.execute("SELECT b FROM a").fetchall() == [(2,)]
     connection.close()
+
+
+def test_datasettes_metadata_names_what_there_is(directory: Path) -> None:
+    """Tables, columns and queries of db/metadata.yml are the schema's."""
+    told = yaml.safe_load((DB / "metadata.yml").read_text("utf-8"))["databases"]
+    assert told["live"] == told["paper"]
+    with open_store(directory) as reader:
+        for name, entry in told["live"]["tables"].items():
+            columns = {row["name"] for row in reader.query("SELECT name FROM pragma_table_xinfo(?)", (name,))}
+            assert columns, name
+            assert set(entry.get("columns", ())) <= columns, name
+            assert {entry[key] for key in ("sort", "sort_desc") if key in entry} <= columns, name
+        for entry in told["live"]["queries"].values():
+            reader.query(entry["sql"])

@@ -1,0 +1,300 @@
+"""Each rule on a store that a real writer wrote: it is told when it should be, and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arbtui.domain import AttemptKind, DecisionKind, Delivery, ExecutionStatus, LenderId, Token
+from arbtui.monitor.lookout import Looked, Lookout
+from arbtui.monitor.policy import AlertsPolicy
+from arbtui.monitor.rules import Level
+from arbtui.store import Batch, Store, StoreLock, StoreReader, open_store
+from arbtui.units import ETHER
+from tests import factories as make
+
+S = ExecutionStatus
+#: Seconds after START: three seconds after the head's own time, if the head is HEAD + 1.
+NOW = 15.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path, "live", clock=make.Ticking()) as opened:
+        opened.start_run(make.run_info())
+        yield opened
+
+
+@pytest.fixture
+def reader(store: Store, tmp_path: Path) -> Iterator[StoreReader]:
+    with open_store(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[StoreLock]:
+    with StoreLock(tmp_path) as lock:
+        yield lock
+
+
+Look = Callable[..., Looked]
+
+
+@pytest.fixture
+def look(reader: StoreReader) -> Look:
+    """A look at `now` seconds; what was marked stays marked from one to the next."""
+    marks: dict[str, Any] = {}
+
+    def once(now: float = NOW, free: int = 2**40, **policy: Any) -> Looked:
+        found = Lookout(
+            reader,
+            AlertsPolicy(**{"summary_hour": -1, **policy}),
+            now=lambda: make.at(now),
+            native=Token(make.ETH.address, "E*T@H", 18),
+            free_bytes=lambda _: free,
+        ).look(marks)
+        marks.update(found.marks)
+        return found
+
+    return once
+
+
+def rules(looked: Looked) -> list[str]:
+    return sorted(alarm.rule for alarm in (*looked.standing, *looked.events))
+
+
+def only(looked: Looked) -> str:
+    (alarm,) = (*looked.standing, *looked.events)
+    return alarm.text
+
+
+def head(batch: Batch, number: int = make.HEAD + 1, balance: int = ETHER) -> None:
+    batch.block(make.block_ref(number), 40, 96, 3.5, balance)
+
+
+def execute(batch: Batch, name: str, status: S, *, decided: float = 0.0, **settled: Any) -> None:
+    ticket = make.ticket(f"t{name}", make.opportunity(ETHER + int(name[1:])))
+    batch.ticket(ticket, {})
+    batch.decision(make.decision(ticket.id))
+    batch.execution(name, ticket, S.PREPARED, decided_at=make.at(decided), nonce=41)
+    batch.execution_moved(name, S.PREPARED, S.SUBMITTED, "handed to the node", make.at(decided))
+    batch.attempt(make.attempt(name, delivery=Delivery.DELIVERED))
+    if status is S.SUBMITTED:
+        return
+    batch.execution_moved(name, S.SUBMITTED, status, "told", make.at(decided + 5))
+    batch.settlement(make.settlement(name, success=status is S.MINED, **settled), make.ROLES, make.TOKENS)
+
+
+def test_a_calm_store_says_nothing(store: Store, look: Look, engine: StoreLock) -> None:
+    with store.batch() as batch:
+        head(batch)
+        execute(batch, "e1", S.MINED)
+    assert rules(look()) == []
+    assert rules(look()) == []
+
+
+def test_what_happened_before_the_first_look_is_left_alone_and_nothing_is_told_twice(
+    store: Store, look: Look, engine: StoreLock
+) -> None:
+    with store.batch() as batch:
+        head(batch)
+        batch.incident("reorg", "old")
+    assert rules(look()) == []
+    with store.batch() as batch:
+        batch.incident("reorg", "head went from 9 to 8")
+    assert only(look()) == "reorg: head went from 9 to 8"
+    assert rules(look()) == []
+
+
+def test_a_ticket_that_waits_has_its_deadline(store: Store, look: Look, engine: StoreLock) -> None:
+    with store.batch() as batch:
+        head(batch)
+        batch.ticket(make.ticket("t1", expected_net_wei=ETHER // 10), {})
+        batch.ticket(make.ticket("t2", make.opportunity(ETHER), expected_net_wei=ETHER // 100), {})
+        batch.ticket(make.ticket("t3", make.opportunity(ETHER * 2), last_block=make.HEAD), {})
+    text = only(look())
+    assert "t1 waits: 0.100000 E T(at)H expected through balancer v2" in text
+    assert f"last block {make.HEAD + 5}, about 48 s left" in text
+    with store.batch() as batch:
+        batch.decision(make.decision("t1", DecisionKind.REJECTED))
+    assert rules(look()) == []
+
+
+def test_losses_and_reverts(store: Store, look: Look, engine: StoreLock) -> None:
+    with store.batch() as batch:
+        head(batch)
+    look()
+    with store.batch() as batch:
+        execute(batch, "e1", S.MINED, gross=1)
+        execute(batch, "e2", S.REVERTED, gas_used=50_000)
+        execute(batch, "e3", S.REVERTED, gas_used=5_000_000)
+        execute(batch, "e4", S.MINED)
+    found = look(loss_above_wei=ETHER // 20)
+    assert rules(found) == ["loss", "loss", "revert", "revert"]
+    losses = [alarm for alarm in found.events if alarm.rule == "loss"]
+    assert [alarm.subject for alarm in losses] == ["e1", "e3"]
+    assert "0.006599 E T(at)H" in losses[0].text
+    assert all(alarm.level is Level.ERROR for alarm in losses)
+
+
+def test_incidents_by_kind(store: Store, look: Look, engine: StoreLock) -> None:
+    with store.batch() as batch:
+        head(batch)
+    look()
+    with store.batch() as batch:
+        batch.incident("foreign_nonce", "nonce 7 was used", execution_id="e9")
+        batch.incident("cancel", "last block has passed", execution_id="e9")
+        batch.incident("node", "https://user:secret@rpc.example/key gave <b>500</b> @everyone")
+        batch.incident("breaker", "daily loss")
+        batch.incident("send", "no", error_class="underpriced")
+        batch.incident("new_kind", "?")
+    found = look().events
+    assert sorted((a.rule, a.subject) for a in found) == [
+        ("incident", "new_kind"),
+        ("key", "e9"),
+        ("node", "node"),
+        ("pause", "breaker"),
+        ("recovery", "e9"),
+        ("send", "underpriced"),
+    ]
+    (node,) = [a.text for a in found if a.rule == "node"]
+    assert "secret" not in node
+    assert "key gave" not in node
+    assert not set("<>@") & set(node)
+
+
+def test_in_flight_for_too_long(store: Store, look: Look, engine: StoreLock) -> None:
+    with store.batch() as batch:
+        head(batch)
+        execute(batch, "e1", S.SUBMITTED)
+        batch.attempt(make.attempt("e1", 2, kind=AttemptKind.CANCEL))
+    assert rules(look(stuck_s=60)) == []
+    assert "nonce 41, 2 attempts" in next(
+        a.text for a in look(NOW + 60, stuck_s=60).standing if a.rule == "stuck"
+    )
+
+
+def test_the_node_the_wallet_and_the_disk(store: Store, look: Look, engine: StoreLock) -> None:
+    with store.batch() as batch:
+        head(batch, balance=ETHER // 20)
+    assert rules(look()) == ["low_gas"]
+    assert rules(look(NOW + 50)) == ["low_gas"], "less than five blocks"
+    assert rules(look(NOW + 60)) == ["low_gas", "node_stale"]
+    with store.batch() as batch:
+        head(batch, make.HEAD + 2)
+    assert rules(look(NOW + 12)) == []
+    assert "5 MB are free" in only(look(NOW + 12, free=5 * 2**20 + 1))
+
+
+def test_an_engine_that_is_gone_or_was_stopped(store: Store, look: Look, tmp_path: Path) -> None:
+    with store.batch() as batch:
+        head(batch)
+    assert only(look()) == "the engine is gone without a word: no process holds the store"
+    with StoreLock(tmp_path):
+        assert rules(look()) == []
+    store._clock = lambda: make.at(NOW - 1)
+    store.end_run()
+    assert rules(look()) == [], "it had been stopped before anybody watched"
+    store._clock = lambda: make.at(NOW + 1)
+    store.end_run()
+    assert only(look()) == "the engine was stopped"
+
+
+def test_a_lender_that_lends_no_more(store: Store, look: Look, engine: StoreLock) -> None:
+    def quote(number: int, **changes: Any) -> None:
+        found = make.opportunity(ETHER * 100 + number)
+        answer = make.loan_quote(LenderId.AAVE_V3, **changes)
+        maker = make.loan_quote(LenderId.MAKER, usable=False, reason="token_not_accepted")
+        batch.dropped(found, (answer, maker), make.checks("profit"), "profit")
+
+    with store.batch() as batch:
+        head(batch)
+        quote(0)
+    assert rules(look()) == []
+    with store.batch() as batch:
+        for number in range(1, 5):
+            quote(number, usable=False, reason="paused")
+    assert rules(look()) == [], "four are too few"
+    with store.batch() as batch:
+        quote(6, usable=False, reason="paused")
+    assert only(look()) == "aave v3 lends nothing any more: paused"
+    with store.batch() as batch:
+        quote(7, usable=False, reason="insufficient_liquidity")
+    assert rules(look()) == [], "there is just not enough"
+
+
+def test_rates_below_their_bounds(store: Store, look: Look, engine: StoreLock) -> None:
+    with store.batch() as batch:
+        head(batch)
+        for number in range(1, 10):
+            execute(batch, f"e{number}", S.REVERTED if number % 3 else S.MINED, gross=ETHER // 50)
+    policy: dict[str, Any] = {"at_least": 3, "min_success_rate": 0.5, "min_realised_share": 0.5}
+    look()
+    found = look(**policy).standing
+    assert sorted(a.rule for a in found) == ["realised", "success_rate"]
+    assert any("33% of 9 executions succeeded" in a.text for a in found)
+    assert rules(look(**{**policy, "at_least": 10})) == []
+    assert rules(look(NOW + 40, window_s=60, **{**policy, "off": ("realised", "success_rate")})) == []
+
+
+def test_what_is_unreconciled_stands_and_is_named(store: Store, look: Look, engine: StoreLock) -> None:
+    with store.batch() as batch:
+        head(batch)
+        execute(batch, "e1", S.MINED, reconciled=False, difference="0xabc WETH: balance changed by 5")
+    (alarm,) = look().standing
+    assert alarm.urgent
+    assert "e1" in alarm.text
+    assert "balance changed by 5" in alarm.text
+
+
+def test_sending_stopped_by_a_person(store: Store, look: Look, engine: StoreLock, tmp_path: Path) -> None:
+    from arbtui.store import CommandPost
+
+    with store.batch() as batch:
+        head(batch)
+    with CommandPost(tmp_path, "live") as post:
+        paused = post.post("pause", {"by": "a<b>"})
+        resumed = post.post("resume", {})
+    with store.batch() as batch:
+        batch.command_taken(paused, "paused")
+    assert only(look()) == "sending is stopped by pause (by a(b))"
+    with store.batch() as batch:
+        batch.command_taken(resumed, "goes on")
+    assert rules(look()) == []
+
+
+def test_a_summary_once_a_day(store: Store, look: Look, engine: StoreLock) -> None:
+    with store.batch() as batch:
+        head(batch)
+        execute(batch, "e1", S.MINED)
+    day = 86_400.0
+    at_seven = 19 * 3_600  # START is at noon
+    assert rules(look(at_seven - 60, summary_hour=7, stale_blocks=10_000)) == []
+    found = look(at_seven + 60, summary_hour=7, stale_blocks=10_000).events
+    assert [a.rule for a in found] == ["summary"]
+    assert "1 executions, 100% succeeded" in found[0].text
+    assert rules(look(at_seven + 120, summary_hour=7, stale_blocks=10_000)) == []
+    assert [a.rule for a in look(at_seven + day, summary_hour=7).events] == ["summary"]
+
+
+def test_a_rule_that_is_off_is_off(store: Store, look: Look) -> None:
+    with store.batch() as batch:
+        head(batch, balance=0)
+    assert rules(look()) == ["engine_stopped", "low_gas"]
+    assert rules(look(off=("low_gas",))) == ["engine_stopped"]
+    with pytest.raises(ValueError, match="there is no rule"):
+        AlertsPolicy(off=("nonsense",))
+
+
+def test_a_flood_is_taken_up_in_pages(store: Store, look: Look, engine: StoreLock) -> None:
+    with store.batch() as batch:
+        head(batch)
+    look()
+    with store.batch() as batch:
+        for number in range(10_000):
+            batch.incident("reorg", str(number))
+    counts = [len(look().events) for _ in range(3)]
+    assert counts == [5_000, 5_000, 0]
