@@ -40,6 +40,8 @@ bench: setup
 
 deep: setup tests/deep/node_modules/.ready
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest --timeout=3600 $(ARGS)
+	@cd contracts && FOUNDRY_PROFILE=deep ../node_modules/@foundry-rs/forge-linux-amd64/bin/forge test
+	@$(BIN)/python -m tests.contracts.mutants
 
 tests/deep/node_modules/.ready: tests/deep/package-lock.json
 	@echo "deep: protocols that only the long tests need into tests/deep/node_modules"

@@ -443,6 +443,7 @@ def _engine(
         clock=clock,
         terms_of=lambda ticket_id: _terms(config, ticket_id, stage),
         say=say,
+        health=desk.node.health,
         lenders=known_lenders(config),
     )
 

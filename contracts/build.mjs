@@ -8,7 +8,7 @@ export const VERSION = "0.8.37";
 export const SETTINGS = {
   evmVersion: "cancun",
   metadata: { bytecodeHash: "none" },
-  optimizer: { enabled: true, runs: 20000 },
+  optimizer: { enabled: true, runs: 1000000 },
   viaIR: true,
 };
 

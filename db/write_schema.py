@@ -1,4 +1,4 @@
-"""Write the golden schemas of db/*.sql anew: what the migrations make of an empty file."""
+"""Write the schemas of db/*.sql anew: what the migrations make of an empty file."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ if __name__ == "__main__":
     here = Path(__file__).parent
     (here / "schema.sql").write_text(golden(migrations.METRICS), encoding="utf-8")
     (here / "journal.sql").write_text(golden(migrations.JOURNAL), encoding="utf-8")
-    (here / "alerts.sql").write_text(golden(migrations.ALERTS), encoding="utf-8")
     (here / "market.sql").write_text(golden(migrations.MARKET), encoding="utf-8")
+    (here / "alerts.sql").write_text(golden(migrations.ALERTS), encoding="utf-8")

@@ -1,7 +1,8 @@
 """Writes what is generated in docs/ and checks every relative link: `make docs`, or `--check` to change nothing.
 
 Generated: commands.md from click, the table of keys in configuration.md from the pydantic models, and the table of
-moves in architecture.md from domain/execution.py.
+moves in architecture.md from domain/execution.py, the classes and the playbook in errors.md from recovery/, and the
+replacement rules in gas.md from gas/replacement.py.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from arbtui.cli import cli
 from arbtui.config import Config
 from arbtui.domain import ExecutionStatus
 from arbtui.domain.execution import ALLOWED_MOVES, FINAL_STATUSES
+from arbtui.gas.replacement import RULES, Measure
+from arbtui.recovery.classes import MEANINGS
+from arbtui.recovery.playbook import PLAYBOOK, Rule
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -332,10 +336,56 @@ def moves_table() -> str:
     return "\n".join(out)
 
 
+# ---- errors and gas
+
+
+def classes_table() -> str:
+    """Every class of errors: what it means, what it proves of a send, what is done first."""
+    out = ["| class | means | proves of a send | first action |", "|---|---|---|---|"]
+    for name, meaning in MEANINGS.items():
+        proof = str(meaning.delivery).replace("_", " ")
+        out.append(f"| `{name}` | **{meaning.title}.** {meaning.explain} | {proof} | `{meaning.action}` |")
+    return "\n".join(out)
+
+
+def playbook_table() -> str:
+    """Action (tries) and what follows, by class and phase."""
+    out = ["| class | unsigned | prepared | pending | mined |", "|---|---|---|---|---|"]
+    for name, rules in PLAYBOOK.items():
+        out.append(f"| `{name}` | " + " | ".join(_rule(rule) for rule in rules) + " |")
+    return "\n".join(out)
+
+
+def _rule(rule: Rule) -> str:
+    text = f"`{rule.action}`"
+    if rule.limit:
+        text += f" ×{rule.limit}, then `{rule.after}`"
+    if rule.if_lost is not None:
+        text += f"; lost: `{rule.if_lost}`"
+    return text + (" !" if rule.alarm else "")
+
+
+def replacement_table() -> str:
+    """What each client's pool asks."""
+    out = ["| client | compares | at least | rounding |", "|---|---|---|---|"]
+    words = {
+        Measure.BOTH_CAPS: "max fee and tip, each",
+        Measure.EFFECTIVE: "the price paid at the base fee",
+        Measure.MAX_FEE: "max fee alone",
+    }
+    for rule in RULES.values():
+        more = "1 wei more" if not rule.permille else f"+{rule.permille / 10:g} %"
+        more += " and strictly more" if rule.strictly and rule.permille else ""
+        out.append(f"| {rule.client} | {words[rule.measure]} | {more} | {'up' if rule.up else 'down'} |")
+    return "\n".join(out)
+
+
 # ---- putting it in place
 
 _PARTS = {
     "architecture.md": {"moves": moves_table},
+    "errors.md": {"classes": classes_table, "playbook": playbook_table},
+    "gas.md": {"replacement": replacement_table},
     "configuration.md": {"keys": configuration_table, "strategies": strategies_table},
 }
 

@@ -184,8 +184,8 @@ def checks(failing: str = "") -> tuple[CheckResult, ...]:
 
 def ladder(strategy: str = "balanced", gas_limit: int = 420_000) -> FeeLadder:
     steps = (
-        FeeStep(1, Wei(45 * GWEI), Wei(2 * GWEI), 0.0),
-        FeeStep(2, Wei(52 * GWEI), Wei(3 * GWEI), 20.0),
+        FeeStep(1, Wei(45 * GWEI), Wei(2 * GWEI), 0.0, Wei(45 * GWEI * gas_limit), 6, None, 0.8),
+        FeeStep(2, Wei(52 * GWEI), Wei(3 * GWEI), 20.0, Wei(52 * GWEI * gas_limit), 7, 18_806_168, 0.9),
     )
     return FeeLadder(
         strategy=strategy,
@@ -195,6 +195,7 @@ def ladder(strategy: str = "balanced", gas_limit: int = 420_000) -> FeeLadder:
         worst_cost=Wei(52 * GWEI * gas_limit),
         cancel_headroom=Wei(60 * GWEI * 21_000),
         guaranteed_blocks=6,
+        ceiling=Wei(60 * GWEI),
     )
 
 

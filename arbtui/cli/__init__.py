@@ -21,6 +21,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("arbtui.cli.demo:demo", "The whole thing on a local chain: traffic, engine, report."),
     "devnet": ("arbtui.cli.devnet:devnet", "Start, show and stop the local chain."),
     "doctor": ("arbtui.cli.doctor:doctor", "Look at configuration, node, contracts and store."),
+    "nodes": ("arbtui.cli.nodes:nodes", "The nodes as the engine sees them."),
     "engine": ("arbtui.cli.run:engine", "The engine alone, until it is stopped."),
     "attach": ("arbtui.cli.run:attach", "Open the desk on a running engine's store."),
     "run": ("arbtui.cli.run:run", "Watch, decide, and as far as the stage allows, execute."),

@@ -13,6 +13,7 @@ from arbtui.devnet import plan
 from arbtui.devnet.artifacts import Artifacts
 from arbtui.devnet.book import AddressBook, BookFactory, BookPool, BookToken
 from arbtui.devnet.plan import Listing, PoolPlan
+from arbtui.domain import LENDER_CODES, LenderId
 from arbtui.errors import DevnetError, NodeError
 from arbtui.text import safe_text
 from arbtui.units import ETHER, GWEI, UINT256_MAX, ZERO_ADDRESS, Address, parse_address
@@ -24,6 +25,13 @@ _RAY = 10**27
 _DAY_S = 86_400
 #: Aave v3: market units are dollars with 8 decimals. Aave v2: wei of ETH.
 _USD = 10**8
+
+#: IExecutor.Setup: owner, operator, treasury, lenders by their code, exchanges of both families, assets with floors.
+LENDER_SLOTS = 11
+EXECUTOR_SETUP = (
+    f"((address,address,address,address[{LENDER_SLOTS}],"
+    "(address,bytes32,uint24)[],(address,bytes32)[],(address,uint256)[]))"
+)
 
 Progress = Callable[[str], None]
 
@@ -132,14 +140,7 @@ async def deploy(
     maker = await build.maker()
     await rpc.call("anvil_setCode", [MULTICALL3, "0x" + artifacts.runtime_code("Multicall3Lite").hex()])
     lenders = {"aave_v2": aave_v2, "aave_v3": aave_v3, "balancer_v2": balancer, "maker": maker}
-    executor = await deployer.create(
-        "Executor",
-        "(address,address,address,address[4])",
-        accounts[plan.OWNER],
-        accounts[plan.WALLET],
-        treasury_address(),
-        list(lenders.values()),
-    )
+    executor = await build.executor(lenders)
     await build.traders()
     await build.warm_up()
     await rpc.call("anvil_removeBlockTimestampInterval")
@@ -156,7 +157,7 @@ async def deploy(
         traders=tuple(accounts[i] for i in plan.TRADERS),
         seed=seed,
         transactions=deployer.transactions,
-        factories=tuple(build.factories),
+        factories=tuple(build.listed),
     )
 
 
@@ -168,7 +169,9 @@ class _Build:
         self.plans = plan.pools(seed)
         self.at: dict[str, Address] = {}
         self.pools: list[BookPool] = []
-        self.factories: list[BookFactory] = []
+        #: The factories that pools are proven by, by (dex, kind).
+        self.factories: dict[tuple[str, str], Address] = {}
+        self.listed: list[BookFactory] = []
         self.trader = ZERO_ADDRESS
         self.owner = deployer.accounts[plan.OWNER]
 
@@ -188,20 +191,20 @@ class _Build:
             await self._approve(token.symbol, self.trader, plan.OWNER)
 
     async def exchanges(self) -> None:
-        factories = {
+        self.factories = {
             ("uniswap", "uniswap_v2"): await self.d.create("UniswapV2Factory", "(address)", self.owner),
             ("sushiswap", "uniswap_v2"): await self.d.create("UniswapV2Factory", "(address)", self.owner),
             ("uniswap", "uniswap_v3"): await self.d.create("UniswapV3Factory"),
         }
-        v3 = factories["uniswap", "uniswap_v3"]
+        v3 = self.factories["uniswap", "uniswap_v3"]
         await self.d.send(v3, "enableFeeAmount(uint24,int24)", 100, plan.TICK_SPACINGS[100])
         fees = {(pool.dex, pool.kind): pool.fee_ppm for pool in self.plans if pool.kind == "uniswap_v2"}
-        self.factories = [
+        self.listed = [
             BookFactory(address, dex, kind, fees.get((dex, kind), 0))
-            for (dex, kind), address in factories.items()
+            for (dex, kind), address in self.factories.items()
         ]
         for pool in self.plans:
-            factory = factories[pool.dex, pool.kind]
+            factory = self.factories[pool.dex, pool.kind]
             if pool.kind == "uniswap_v2":
                 await self._v2_pool(factory, pool)
             else:
@@ -448,9 +451,26 @@ class _Build:
         dai = self.at[plan.DAI]
         stand_in = await self.d.create("DssFlashStandIn", "(address)", dai)
         await self.d.send(dai, "setMinter(address,bool)", stand_in, True)
+        # One unit stays in it, so that a loan does not take its balance from zero and back.
+        await self.d.send(dai, "mint(address,uint256)", stand_in, 1)
         ceiling = plan.units(plan.DAI, plan.MAKER_CEILING)
         await self.d.send(stand_in, "file(bytes32,uint256)", b"max".ljust(32, b"\0"), ceiling)
         return stand_in
+
+    async def executor(self, lenders: Mapping[str, Address]) -> Address:
+        """The executor with every lender, exchange and token of this chain."""
+        by_code = [ZERO_ADDRESS] * LENDER_SLOTS
+        for name, address in lenders.items():
+            by_code[LENDER_CODES[LenderId(name)]] = address
+        v2 = [
+            (factory, plan.PAIR_INIT_CODE_HASH, plan.V2_FEE_PPM)
+            for (_, kind), factory in self.factories.items()
+            if kind == "uniswap_v2"
+        ]
+        v3 = [(self.factories["uniswap", "uniswap_v3"], plan.POOL_INIT_CODE_HASH)]
+        assets = [(self.at[token.symbol], plan.floor(token.symbol)) for token in plan.TOKENS]
+        setup = (self.owner, self.d.accounts[plan.WALLET], treasury_address(), by_code, v2, v3, assets)
+        return await self.d.create("Executor", EXECUTOR_SETUP, setup)
 
     async def traders(self) -> None:
         for account in plan.TRADERS:

@@ -69,6 +69,11 @@ TOKENS = (
     TokenPlan(WBTC, "Wrapped BTC", 8, 60_000, "DevToken"),
     TokenPlan(USDT, "Tether USD", 6, 1, "NoReturnToken"),
 )
+#: keccak-256 of the code that a factory creates its pools with; v2-periphery UniswapV2Library.sol, v3-periphery
+#: PoolAddress.sol.
+PAIR_INIT_CODE_HASH = bytes.fromhex("96e8ac4277198ff8b6f785478aa9a39f403cb768dd02cbee326c3e7da348845f")
+POOL_INIT_CODE_HASH = bytes.fromhex("e34f199b19b2b4f47f68442619d555527d244f78a3297ea89325f843f87b8b54")
+V2_FEE_PPM = 3000
 #: Fee in millionths → tick spacing; 100 is not in the published factory's constructor and is enabled apart.
 TICK_SPACINGS = {100: 1, 500: 10, 3000: 60}
 #: About a quarter to four times the first price.
@@ -76,7 +81,7 @@ WIDE = 13_860
 
 
 def _v2(dex: str, a: str, b: str, usd: int) -> PoolPlan:
-    return PoolPlan(dex, "uniswap_v2", a, b, 3000, (Range(0, usd),))
+    return PoolPlan(dex, "uniswap_v2", a, b, V2_FEE_PPM, (Range(0, usd),))
 
 
 def _v3(a: str, b: str, fee_ppm: int, *ranges: Range) -> PoolPlan:
@@ -145,6 +150,11 @@ def units(symbol: str, whole: int) -> int:
 def worth(symbol: str, usd: int) -> int:
     """Dollars in base units of a token at the first price."""
     return usd * one(symbol) // token(symbol).usd
+
+
+def floor(symbol: str) -> int:
+    """The least profit that the executor lets a run ask for: a cent, in base units."""
+    return worth(symbol, 1) // 100
 
 
 def raw_price(symbol0: str, symbol1: str) -> Fraction:

@@ -21,13 +21,18 @@ class LenderId(StrEnum):
     ERC3156 = "erc3156"
 
 
-#: The executor contract's `Plan.lender`.
+#: The executor contract's codes. 8 and 9 are further pools of Aave v3's interface.
 LENDER_CODES: dict[LenderId, int] = {
     LenderId.OWN: 0,
     LenderId.AAVE_V2: 1,
     LenderId.AAVE_V3: 2,
     LenderId.BALANCER_V2: 3,
     LenderId.MAKER: 4,
+    LenderId.MORPHO: 5,
+    LenderId.UNISWAP_V3: 6,
+    LenderId.UNISWAP_V2: 7,
+    LenderId.SPARK: 8,
+    LenderId.PRIME: 9,
 }
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from arbtui.approval import ApproveMode, new_ticket_id
-from arbtui.chain import ChainPolicy, Node
+from arbtui.chain import ChainPolicy, Node, NodeHealth, NodeState
 from arbtui.domain import (
     BlockRef,
     CheckResult,
@@ -106,6 +106,7 @@ class Engine:
         clock: SystemClock,
         terms_of: Callable[[str], SettlementTerms | None],
         say: Callable[[str], None],
+        health: Callable[[], Sequence[NodeHealth]] = tuple,
         lenders: LenderRecord | None = None,
     ) -> None:
         self._node = node
@@ -130,6 +131,8 @@ class Engine:
         self._clock = clock
         self._terms_of = terms_of
         self._say = say
+        self._health = health
+        self._node_states: dict[str, str] = {}
         self._moves = Moves()
         self._open_paths = OpenPaths(self._moves)
         self._waiting: list[Ticket] = []
@@ -338,6 +341,7 @@ class Engine:
                     paying=found.paying,
                     unrecorded=unrecorded,
                 ),
+                *self._nodes(),
                 *writes,
             ]
         )
@@ -356,6 +360,19 @@ class Engine:
             await self._execute(to_send, block)
         if self._stage is Stage.LIVE and not self._to_resume:
             await self._flush(await self._reconciler.follow(block))
+
+    def _nodes(self) -> list[Write]:
+        """Every node as it is now, and a word where one is no longer what it was."""
+        writes: list[Write] = []
+        for health in self._health():
+            writes.append(_node(health))
+            state, before = str(health.state), self._node_states.get(health.name, str(NodeState.OK))
+            self._node_states[health.name] = state
+            if state != before and NodeState.NEW not in (state, before):
+                why = f": {health.detail}" if health.detail else ""
+                self._say(f"{health.name} is {state}{why}")
+                writes.append(_incident("node", f"{health.name} is {state}{why}"))
+        return writes
 
     async def _look(self, block: BlockRef) -> tuple[Fees, Wei]:
         """The fees of the next block, and the wallet's wei."""
@@ -465,12 +482,12 @@ class Engine:
                 pools = one.opportunity.path.pools
                 if shared := sorted(pools & taken):
                     why = f"pool {shared[0]} is in a better ticket or in flight"
-                    drops.append((place, _refused(one, "shared_pool", 1, 0, "tickets", why)))
+                    drops.append((place, _refused("shared_pool", one, 1, 0, "tickets", why)))
                 elif pools & busy:
                     later.append((place, one))
                 elif decided + len(now) >= self._search.top:
                     why = "best net first"
-                    drops.append((place, _refused(one, "place", place, self._search.top, "places", why)))
+                    drops.append((place, _refused("place", one, place, self._search.top, "places", why)))
                 else:
                     now.append((place, one))
                     busy |= pools
@@ -709,12 +726,12 @@ class Engine:
             await self._flush([_taken(number, result)])
 
     async def _command(self, kind: str, argument: dict[str, Any]) -> str:
+        if kind == "snapshot":
+            return await self._snapshot(argument)
         if kind == "acknowledge":
             result, writes = self._reconciler.acknowledge(argument)
             await self._flush(writes)
             return result
-        if kind == "snapshot":
-            return await self._snapshot(argument)
         if kind not in ("approve", "reject", "seen"):
             return f"refused: there is no command {safe_text(kind)}"
         ticket = next((waiting for waiting in self._waiting if waiting.id == argument.get("ticket")), None)
@@ -792,11 +809,27 @@ def _incident(kind: str, detail: str) -> Write:
     return lambda b: b.incident(kind, detail)
 
 
+def _node(health: NodeHealth) -> Write:
+    return lambda b: b.node(
+        health.name,
+        str(health.state),
+        health.detail,
+        head=health.head,
+        lag=health.lag,
+        latency_ms=health.latency_ms,
+        calls=health.calls,
+        failures=health.failures,
+        refusals=health.refusals,
+        disagreements=health.disagreements,
+        unknown_blocks=health.unknown_blocks,
+    )
+
+
 def _closing(closing: Closing) -> Write:
     return lambda b: b.closing(closing)
 
 
-def _refused(one: Ranked, name: str, observed: int, limit: int, unit: str, detail: str) -> Dropped:
+def _refused(name: str, one: Ranked, observed: int, limit: int, unit: str, detail: str) -> Dropped:
     """An opportunity that is left out before anything is asked of the node."""
     check = CheckResult.at_most(name, observed, limit, unit, detail)
     return Dropped(one.opportunity, (), (check,), name, one.net_wei, one)

@@ -10,7 +10,7 @@ from arbtui.domain import NATIVE, ConversionRate, Delta, Log, Receipt, Settlemen
 from arbtui.units import Address, parse_address
 
 TRANSFER = topic("Transfer(address,address,uint256)")
-EXECUTED = topic("Executed(bytes32,address,uint8,uint256,uint256,uint256)")
+EXECUTED = topic("Executed(uint64,uint256,uint256)")
 
 Holdings = Mapping[tuple[Address, Address], int]
 """(account, token) -> base units; token NATIVE counts in wei."""
@@ -36,8 +36,8 @@ def loan_fee_of(logs: Iterable[Log], executor: Address) -> int | None:
     """The loan fee the executor's Executed event tells, in base units of the asset; None without the event."""
     for log in logs:
         if log.address == executor and log.topics[:1] == (EXECUTED,):
-            values = decode(["uint8", "uint256", "uint256", "uint256"], log.data, "Executed")
-            return int(values[2])
+            values = decode(["uint256", "uint256"], log.data, "Executed")
+            return int(values[0])
     return None
 
 

@@ -45,7 +45,7 @@ class AaveV2:
     id: LenderId = LenderId.AAVE_V2
     protocol: str = "aave"
     version: str = "v2"
-    gas_prior: int = 169_000
+    gas_prior: int = 164_000
 
     def discover(self, token: Address) -> Discovery[Reserve | Terms]:
         what = "LendingPoolAddressesProvider.getLendingPool"

@@ -30,7 +30,7 @@ class AaveV3:
     id: LenderId = LenderId.AAVE_V3
     protocol: str = "aave"
     version: str = "v3"
-    gas_prior: int = 144_000
+    gas_prior: int = 137_000
 
     def discover(self, token: Address) -> Discovery[Reserve | Terms]:
         what = "PoolAddressesProvider.getPool"

@@ -31,7 +31,7 @@ class BalancerV2:
     id: LenderId = LenderId.BALANCER_V2
     protocol: str = "balancer"
     version: str = "v2"
-    gas_prior: int = 41_000
+    gas_prior: int = 36_000
 
     def discover(self, token: Address) -> Discovery[Address | Terms]:  # noqa: ARG002
         collector = encode_call("getProtocolFeesCollector()")

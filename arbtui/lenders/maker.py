@@ -44,7 +44,7 @@ class Maker:
     @property
     def gas_prior(self) -> int:
         """The stand-in's as contracts/README.md has it; DssFlash's from runs against the real one."""
-        return 60_000 if self.stand_in else 205_000
+        return 39_000 if self.stand_in else 205_000
 
     def discover(self, token: Address) -> Discovery[Flash | Terms]:  # noqa: ARG002
         what = "Chainlog.getAddress(MCD_FLASH)"

@@ -29,7 +29,7 @@ class Morpho:
     protocol: str = "morpho"
     version: str = "blue"
     #: Balancer v2's, and what a plain loan costs above one from Balancer (docs/lenders.md, "Gas").
-    gas_prior: int = 42_000
+    gas_prior: int = 37_000
 
     def discover(self, token: Address) -> Discovery[None]:  # noqa: ARG002
         return nothing_to_discover(None)

@@ -36,7 +36,7 @@ class UniswapV2:
     protocol: str = "uniswap"
     version: str = "v2"
     #: Balancer v2's, and what a plain loan costs above one from Balancer (docs/lenders.md, "Gas").
-    gas_prior: int = 56_000
+    gas_prior: int = 51_000
 
     def discover(self, token: Address) -> Discovery[tuple[Pair, ...] | Terms]:
         known = [

@@ -32,7 +32,7 @@ class UniswapV3:
     protocol: str = "uniswap"
     version: str = "v3"
     #: Balancer v2's, and what a plain loan costs above one from Balancer (docs/lenders.md, "Gas").
-    gas_prior: int = 55_000
+    gas_prior: int = 45_000
 
     def discover(self, token: Address) -> Discovery[tuple[FeePool, ...] | Terms]:
         known = [

@@ -335,7 +335,10 @@ def _is_revert(told: Told, squeezed: str, method: str) -> bool:
 def _revert(told: Told, protocol: str | None, own: Errors | None) -> Revert:
     """From the bytes where there are some, else from the words."""
     if told.data:
-        return decode_revert(told.data, protocol=protocol, own=own)
+        decoded = decode_revert(told.data, protocol=protocol, own=own)
+        # Where the data was cut short on its way, the words beside it say more.
+        if not decoded.malformed or not _REASON.search(told.text):
+            return decoded
     words = told.text or told.inner
     for text in (told.inner, words):
         if not text:

@@ -334,6 +334,18 @@ _REPR = re.compile(r"['\"](?:message|error)['\"]\s*:\s*(['\"])(.{0,4000}?)\1\s*[
 _REPR_CODE = re.compile(r"['\"]code['\"]\s*:\s*(-?\d{1,6})\b")
 
 
+def _pair(text: str) -> tuple[str, bytes | None] | None:
+    """("message", data) of a repr of two: how str() shows web3.py's errors of contracts."""
+    if text[1:2] not in ("'", '"') or text[-1] != ")":
+        return None
+    first, found, second = text[1:-1].rpartition(f"{text[1]}, ")
+    second = second.strip("'\"")
+    data = _bytes(second)
+    if not found or (data is None and second not in ("no data", "None")):
+        return None
+    return first[1:], data
+
+
 def _status(text: str) -> int:
     match = _STATUS.search(text, 0, 400) or _TITLE.search(text, 0, 400)
     return int(match[1]) if match else 0
@@ -350,6 +362,10 @@ def _of_text(text: str, depth: int) -> Told:
         data = _bytes(text)
         if data is not None:
             return Told(data=data, kind="data")
+    elif head == "(" and depth:
+        pair = _pair(text)
+        if pair is not None:
+            return replace(_of_text(pair[0], depth - 1), data=pair[1])
     if "://" in text:
         text = _URL.sub("…", text)
     if "[" in text and "equest" in text:

@@ -363,6 +363,44 @@ class Batch:
             self._quotes(opportunity, quotes, None, why_lost or {})
             self.checks("opportunity", opportunity.id, "ticket", checks, block=opportunity.block.number)
 
+    def node(
+        self,
+        name: str,
+        state: str,
+        detail: str,
+        *,
+        head: int | None,
+        lag: int | None,
+        latency_ms: float | None,
+        calls: int,
+        failures: int,
+        refusals: Mapping[str, int],
+        disagreements: int,
+        unknown_blocks: int,
+    ) -> None:
+        """A node as the engine sees it now; it takes the place of what was told of it before in this run."""
+        self._insert(
+            "node",
+            {
+                "run": self._run,
+                "name": name,
+                "block": self._store._head,
+                "at": self._store._clock(),
+                "state": state,
+                "detail": redact(detail),
+                "head": head,
+                "lag": lag,
+                "latency_ms": latency_ms,
+                "calls": calls,
+                "failures": failures,
+                "refused": sum(refusals.values()),
+                "refusals": json.dumps(dict(sorted(refusals.items()))),
+                "disagreements": disagreements,
+                "unknown_blocks": unknown_blocks,
+            },
+            key=("run", "name"),
+        )
+
     def closing(self, closing: Closing) -> None:
         """How an opportunity that was open ended; told again (after a reorganisation), the newer word stands."""
         trade = closing.trade

@@ -73,6 +73,7 @@ class DeskView:
     incidents: tuple[Row, ...]
     commands: tuple[Row, ...]
     closings: tuple[Row, ...]
+    nodes: tuple[Row, ...]
     tokens: dict[str, tuple[str, int]]
 
     def ticket(self, ticket_id: str) -> Row | None:
@@ -107,6 +108,7 @@ def read_desk(
                 for row in reader.query("SELECT * FROM command ORDER BY id DESC LIMIT ?", (log,))
             ),
             closings=tuple(clean(row) for row in reader.closings(limit=log)),
+            nodes=tuple(clean(row) for row in reader.nodes()),
             tokens=_tokens(reader),
         )
 

@@ -12,12 +12,12 @@ from arbtui.store.driver import sqlite3
 
 METRICS = "metrics"
 JOURNAL = "journal"
-ALERTS = "alerts"
 MARKET = "market"
+ALERTS = "alerts"
 
 
 def directory(family: str) -> Path:
-    """Where a family's SQL files are (METRICS, JOURNAL, ALERTS, MARKET): in the wheel, else in the checkout."""
+    """Where the SQL files of a family are: in the wheel, else in the checkout."""
     package = Path(__file__).parents[1]
     root = package / "_migrations"
     if not root.is_dir():
@@ -46,7 +46,7 @@ def _files(family: str) -> list[Path]:
     return files
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=3)
 def _migrations(family: str) -> sqlite_utils.Migrations:
     migrations = sqlite_utils.Migrations(family)
     for file in _files(family):

@@ -132,6 +132,16 @@ class StoreReader:
         found["closing"] = self.closing(found["run"], opportunity_id)
         return found
 
+    def nodes(self) -> list[Row]:
+        """The newest run's nodes as its engine saw them last; `refusals` is kind -> answers not believed."""
+        rows = self.query(
+            "SELECT * FROM node WHERE run = (SELECT id FROM run ORDER BY started_at DESC, rowid DESC LIMIT 1)"
+            " ORDER BY rowid"
+        )
+        for row in rows:
+            row["refusals"] = json.loads(row["refusals"])
+        return rows
+
     def closing(self, run: str, opportunity_id: str) -> Row | None:
         """How an opportunity that was open ended; None while it is open, or where a later row of its path says."""
         rows = self.query("SELECT * FROM closing WHERE run = ? AND opportunity_id = ?", (run, opportunity_id))

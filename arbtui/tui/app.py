@@ -773,6 +773,10 @@ class DeskApp(App[DeskExit]):
                 fields.append((90, paint((f"{len(view.waiting)} to approve", "warn"))))
             if view.unreconciled:
                 fields.append((92, paint((f"{view.unreconciled} unreconciled", "bad"))))
+            ill = [row for row in view.nodes if row["state"] not in ("ok", "new")]
+            if ill:
+                well = f"! nodes {len(view.nodes) - len(ill)}/{len(view.nodes)}"
+                fields.append((94, paint((well, "bad"))))
             if self.engine_pid is None:
                 fields.append((96, paint(("! ENGINE STOPPED", "bad"))))
             if view.head is not None:

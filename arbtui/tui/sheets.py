@@ -229,6 +229,7 @@ def _ladder(page: Page, detail: Row) -> None:
     page.title("gas ladder", f"{ladder['strategy']}, limit {ladder['gas_limit']:,}")
     if ladder.get("why"):
         page.text(ladder["why"], tone="dim")
+    shares = any(step.get("observed_share") is not None for step in ladder["steps"])
     for step in ladder["steps"]:
         when = "at once" if not step["after_s"] else f"after {step['after_s']:g} s"
         share = step.get("observed_share")
@@ -240,11 +241,12 @@ def _ladder(page: Page, detail: Row) -> None:
             (" tip ", "dim"),
             fit(gwei(int(step["max_priority_fee_per_gas"])), 6, True),
             (" gwei", "dim"),
-            ("" if share is None else f"  {share:.0%} of late blocks", "dim"),
+            ("" if share is None else f"  {share:.0%}", "dim"),
         )
     page.text(
         f"base fee {gwei(int(ladder['base_fee_per_gas']))} gwei; whatever it does, the first step covers"
-        f" {_count(ladder['guaranteed_blocks'], 'block')}",
+        f" {_count(ladder['guaranteed_blocks'], 'block')}"
+        + ("; %: recent blocks that would have taken the step" if shares else ""),
         tone="dim",
     )
     if "ceiling" in ladder and int(ladder["ceiling"]):

@@ -12,8 +12,8 @@ from arbtui.validation.policy import ValidationPolicy
 
 #: Gas of a run with own capital before the simulation tells the truth: entry, checks and settlement; a hop by family.
 #: Measured by `python -m tests.bench gas`, rounded up; the figures are in contracts/README.md, "Gas per lender".
-GAS_PRIOR_RUN = 39_000
-GAS_PRIOR_HOP = {PoolKind.UNISWAP_V2: 69_000, PoolKind.UNISWAP_V3: 78_000}
+GAS_PRIOR_RUN = 28_000
+GAS_PRIOR_HOP = {PoolKind.UNISWAP_V2: 61_000, PoolKind.UNISWAP_V3: 76_000}
 
 
 @dataclass(frozen=True, slots=True)

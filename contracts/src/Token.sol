@@ -9,36 +9,63 @@ import {IExecutor} from "./IExecutor.sol";
 /// nothing (as USDT does) or true.
 library Token {
     function send(address token, address to, uint256 amount) internal {
-        _call(token, IERC20.transfer.selector, abi.encodeCall(IERC20.transfer, (to, amount)));
+        _call(token, IERC20.transfer.selector, to, amount);
     }
 
     function approve(address token, address spender, uint256 amount) internal {
-        _call(token, IERC20.approve.selector, abi.encodeCall(IERC20.approve, (spender, amount)));
+        _call(token, IERC20.approve.selector, spender, amount);
     }
 
-    function held(address token) internal view returns (uint256) {
-        return _read(token, IERC20.balanceOf.selector, abi.encodeCall(IERC20.balanceOf, (address(this))));
-    }
-
-    function allowed(address token, address spender) internal view returns (uint256) {
-        return _read(token, IERC20.allowance.selector, abi.encodeCall(IERC20.allowance, (address(this), spender)));
-    }
-
-    function _call(address token, bytes4 selector, bytes memory data) private {
-        (bool success, bytes memory returned) = token.call(data);
-        if (success && returned.length == 0) {
-            require(token.code.length != 0, IExecutor.NoCode(token));
-        } else {
-            require(
-                success && returned.length >= 32 && uint256(bytes32(returned)) == 1,
-                IExecutor.TokenCallFailed(token, selector, returned)
-            );
+    /// @return amount What this contract has of `token`.
+    function held(address token) internal view returns (uint256 amount) {
+        bytes4 selector = IERC20.balanceOf.selector;
+        bool ok;
+        assembly ("memory-safe") {
+            mstore(0, selector)
+            mstore(4, address())
+            ok := and(gt(returndatasize(), 31), staticcall(gas(), token, 0, 36, 0, 32))
+            amount := mload(0)
         }
+        if (!ok) revert IExecutor.TokenCallFailed(token, selector, _returned());
     }
 
-    function _read(address token, bytes4 selector, bytes memory data) private view returns (uint256) {
-        (bool success, bytes memory returned) = token.staticcall(data);
-        require(success && returned.length >= 32, IExecutor.TokenCallFailed(token, selector, returned));
-        return uint256(bytes32(returned));
+    function allowed(address token, address spender) internal view returns (uint256 amount) {
+        bytes4 selector = IERC20.allowance.selector;
+        bool ok;
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            mstore(data, selector)
+            mstore(add(data, 4), address())
+            mstore(add(data, 36), spender)
+            ok := and(gt(returndatasize(), 31), staticcall(gas(), token, data, 68, 0, 32))
+            amount := mload(0)
+        }
+        if (!ok) revert IExecutor.TokenCallFailed(token, selector, _returned());
+    }
+
+    function _call(address token, bytes4 selector, address account, uint256 amount) private {
+        bool ok;
+        bool silent;
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            mstore(data, selector)
+            mstore(add(data, 4), account)
+            mstore(add(data, 36), amount)
+            let success := call(gas(), token, 0, data, 68, 0, 32)
+            silent := and(success, iszero(returndatasize()))
+            ok := and(and(success, eq(mload(0), 1)), gt(returndatasize(), 31))
+        }
+        if (ok) return;
+        if (!silent) revert IExecutor.TokenCallFailed(token, selector, _returned());
+        require(token.code.length != 0, IExecutor.NoCode(token));
+    }
+
+    function _returned() private pure returns (bytes memory data) {
+        assembly ("memory-safe") {
+            data := mload(0x40)
+            mstore(data, returndatasize())
+            returndatacopy(add(data, 32), 0, returndatasize())
+            mstore(0x40, add(data, and(add(returndatasize(), 63), not(31))))
+        }
     }
 }

@@ -5,8 +5,8 @@ import {IExecutor} from "../src/IExecutor.sol";
 import {DevToken} from "../src/devnet/DevToken.sol";
 import {NoReturnToken} from "../src/devnet/NoReturnToken.sol";
 import {IERC20} from "../src/external/IERC20.sol";
-import {ITokenPair, IUniswapV2Pair} from "../src/external/IPools.sol";
-import {Base, IMint} from "./support/Base.sol";
+import {ITokenPair, IUniswapV2Pair, IUniswapV3Pool} from "../src/external/IPools.sol";
+import {Base, Hop, IMint, Plan, pack} from "./support/Base.sol";
 import {vm} from "./support/Vm.sol";
 
 /// Runs, trades of others, gifts, pauses and strangers in any order. It counts what should be true afterwards.
@@ -18,20 +18,23 @@ contract Handler {
     address[2][4] private _pools;
     uint8[2][4] private _kinds;
     address[4] private _assets;
-    address[4] private _callers;
+    address[11] private _callers;
 
     uint256 public attempts;
     uint256 public successes;
-    bytes32 public lastTicket;
+    uint256 public flashSwaps;
+    uint64 public lastTicket;
     mapping(address token => uint256) public given;
     mapping(address token => uint256) public earned;
 
-    uint256 private _nonce;
+    uint64 private _nonce;
+    address[2][4] private _sources;
 
     constructor(
         IExecutor executor_,
         address middle_,
         address[4] memory assets,
+        address[2][4] memory sources,
         address[2][4] memory pools,
         uint8[2][4] memory kinds
     ) {
@@ -40,44 +43,50 @@ contract Handler {
         owner = executor_.owner();
         middle = middle_;
         _assets = assets;
+        _sources = sources;
         _pools = pools;
         _kinds = kinds;
-        for (uint8 i; i < 4; ++i) {
-            _callers[i] = executor_.lenders(i + 1);
+        for (uint8 i; i < 11; ++i) {
+            _callers[i] = executor_.lenders(i);
         }
     }
 
     /// Mostly a plan that could pay: the cheaper pool first. Sometimes a used ticket or the wrong direction.
     function execute(uint256 which, uint256 amount, uint8 lender, uint8 odd) external {
         // The fuzzer favours small numbers, which would make most plans odd ones.
-        _run(which % 4, amount, lender % 4 + 1, uint8(uint256(keccak256(abi.encode(odd, amount)))));
+        _run(which % 4, amount, lender % 10 + 1, uint8(uint256(keccak256(abi.encode(odd, amount)))));
     }
 
     function executeAgain(uint256 which, uint256 amount, uint8 lender) external {
-        _run(which % 4, amount, lender % 4 + 1, 255);
+        _run(which % 4, amount, lender % 10 + 1, 255);
     }
 
     function _run(uint256 which, uint256 amount, uint8 lender, uint8 odd) private {
         address asset = _assets[which];
         uint256 unit = asset == _assets[3] ? 1e6 : 1e18;
         if (lender == 4 && which == 3) lender = 3;
-        IExecutor.Hop[] memory hops = new IExecutor.Hop[](2);
+        if (lender == 10 && which != 0 && which != 3) lender = 5;
+        Hop[] memory hops = new Hop[](2);
         bool turned = odd < 32;
         uint256 first = turned ? 1 : 0;
         hops[0] = _hop(which, first, asset);
         hops[1] = _hop(which, 1 - first, middle);
-        bytes32 ticket = odd >= 32 && odd < 48 && lastTicket != 0 ? lastTicket : bytes32(++_nonce);
-        IExecutor.Plan memory plan =
-            IExecutor.Plan(ticket, lender, asset, unit + amount % (500 * unit), 1, block.number, hops);
+        uint64 ticket = odd >= 32 && odd < 48 && lastTicket != 0 ? lastTicket : ++_nonce;
+        address source = lender == 6 ? _sources[which][0] : lender == 7 ? _sources[which][1] : address(0);
+        Plan memory plan = Plan(ticket, lender, asset, unit + amount % (500 * unit), 1, block.number, source, hops);
         ++attempts;
         vm.prank(operator);
-        try executor.execute(plan) returns (uint256 profit) {
+        (bool done, bytes memory returned) =
+            address(executor).call(bytes.concat(IExecutor.executePacked.selector, pack(plan)));
+        if (done) {
+            uint256 profit = abi.decode(returned, (uint256));
+            if (lender == 10) ++flashSwaps;
             require(!turned, "a run in the wrong direction has paid");
             require(ticket != lastTicket, "a ticket was executed twice");
             ++successes;
             lastTicket = ticket;
             earned[asset] += profit;
-        } catch {}
+        }
     }
 
     /// Someone brings the pools apart again, as traders do.
@@ -103,12 +112,13 @@ contract Handler {
     }
 
     function meddle(uint256 who, uint8 what, uint256 amount) external {
-        address caller = who % 5 == 4 ? address(this) : _callers[who % 4];
+        address caller = _callers[who % 11];
+        if (caller == address(0)) caller = who % 2 == 0 ? address(this) : _pools[0][who % 4 / 2];
         address[] memory assets = new address[](1);
         uint256[] memory amounts = new uint256[](1);
         assets[0] = _assets[0];
         amounts[0] = amount;
-        bytes[5] memory calls = [
+        bytes[8] memory calls = [
             abi.encodeWithSignature(
                 "executeOperation(address[],uint256[],uint256[],address,bytes)",
                 assets,
@@ -124,10 +134,15 @@ contract Handler {
             abi.encodeWithSignature(
                 "onFlashLoan(address,address,uint256,uint256,bytes)", address(executor), assets[0], amount, 0, ""
             ),
-            abi.encodeWithSignature("uniswapV3SwapCallback(int256,int256,bytes)", int256(1), int256(-1), "")
+            abi.encodeWithSignature("uniswapV3SwapCallback(int256,int256,bytes)", int256(1), int256(-1), ""),
+            abi.encodeWithSignature("onMorphoFlashLoan(uint256,bytes)", amount, ""),
+            abi.encodeWithSignature("uniswapV3FlashCallback(uint256,uint256,bytes)", amount, 0, ""),
+            abi.encodeWithSignature(
+                "uniswapV2Call(address,uint256,uint256,bytes)", address(executor), amount, 0, new bytes(192)
+            )
         ];
         vm.prank(caller);
-        (bool success,) = address(executor).call(calls[what % 5]);
+        (bool success,) = address(executor).call(calls[what % 8]);
         require(!success, "a stranger was let in");
     }
 
@@ -142,9 +157,12 @@ contract Handler {
         executor.unpause();
     }
 
-    function _hop(uint256 which, uint256 index, address tokenIn) private view returns (IExecutor.Hop memory) {
+    function _hop(uint256 which, uint256 index, address tokenIn) private view returns (Hop memory) {
         address pool = _pools[which][index];
-        return IExecutor.Hop(pool, _kinds[which][index], ITokenPair(pool).token0() == tokenIn, 3000);
+        address token0 = ITokenPair(pool).token0();
+        uint8 kind = _kinds[which][index];
+        uint24 fee = kind == 1 ? IUniswapV3Pool(pool).fee() : 0;
+        return Hop(pool, kind, token0 == tokenIn ? ITokenPair(pool).token1() : token0, fee, 0);
     }
 }
 
@@ -159,6 +177,7 @@ contract InvariantTest is Base {
             executor,
             weth,
             _assets,
+            [[daiUsdcV3, usdcDai], [daiUsdcV3, usdcDai], [daiUsdcV3, usdcDai], [usdtUsdcV3, usdcUsdt]],
             [[daiA, daiB], [daiV3, daiB], [daiV3, daiV3High], [usdtA, usdtB]],
             [[uint8(0), 0], [uint8(1), 0], [uint8(1), 1], [uint8(0), 0]]
         );
@@ -184,10 +203,17 @@ contract InvariantTest is Base {
     }
 
     function invariant_noAllowanceIsLeft() external view {
-        for (uint8 id = 1; id <= 4; ++id) {
+        for (uint8 id; id < 11; ++id) {
             eq(IERC20(dai).allowance(address(executor), executor.lenders(id)), 0, "dai");
             eq(IERC20(usdt).allowance(address(executor), executor.lenders(id)), 0, "usdt");
         }
+    }
+
+    /// A ticket that was executed stays so, and none that was not is.
+    function invariant_lastTicketIsUsed() external view {
+        uint64 last = _handler.lastTicket();
+        require(last == 0 || executor.used(last), "forgotten");
+        require(!executor.used(type(uint64).max), "mistaken");
     }
 
     /// Without a floor on what succeeded, the invariants could hold because nothing ever ran.
@@ -198,5 +224,6 @@ contract InvariantTest is Base {
             _handler.successes() * 100 >= attempts * 30,
             string.concat("only ", text(_handler.successes()), " of ", text(attempts), " runs succeeded")
         );
+        require(attempts < 60 || _handler.flashSwaps() != 0, "no flash swap succeeded");
     }
 }

@@ -8,6 +8,7 @@ lenders run on one and the same state, restored between them.
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -16,15 +17,16 @@ from pathlib import Path
 
 from arbtui.abi import keccak
 from arbtui.bootstrap import open_desk
-from arbtui.devnet import BookPool, Devnet
-from arbtui.domain import Hop, HopAmount, LenderId, Opportunity, PoolKind
+from arbtui.devnet import BookPool, Devnet, plan
+from arbtui.domain import Hop, HopAmount, LenderId, LoanQuote, Opportunity, PoolKind
 from arbtui.domain import Path as Cycle
 from arbtui.execution import encode_execute
 from arbtui.market import MarketState
-from arbtui.units import Address, Ppm, parse_amount
+from arbtui.units import UINT256_MAX, Address, Ppm, parse_amount
 from tests.chain import Hand, config_for, in_hand, running_chain
 
 OWN, MAKER, BALANCER = LenderId.OWN, LenderId.MAKER, LenderId.BALANCER_V2
+FLASH, V3_FLASH = LenderId.UNISWAP_V2, LenderId.UNISWAP_V3
 AAVE = (LenderId.AAVE_V2, LenderId.AAVE_V3)
 V2, V3 = "uniswap_v2", "uniswap_v3"
 #: Off the reference price; above the fees of two V2 pairs and Aave's premium.
@@ -46,13 +48,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A cycle that starts with `amount` whole `asset`; its one V2 pair of Uniswap (the first) is the one moved."""
+    """A cycle that starts with `amount` whole `asset`; its one V2 pair of Uniswap (the first) is the one moved.
+
+    With `debt_free` nobody owes the asset to Aave v2, which then has less to bring up to date.
+    """
 
     name: str
     asset: str
     amount: str
     steps: tuple[Step, ...]
     lenders: tuple[LenderId, ...]
+    debt_free: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +72,18 @@ class Row:
     gas: int
     refund: int
     over_own: int
+    given: int
 
 
 ROUTES = (
     *(
         Route("V2>V2", asset, amount, (Step(other), Step(asset, "sushiswap")), (OWN, *more))
         for asset, amount, other, more in (
-            ("WETH", "8", "USDC", (*AAVE, BALANCER)),
-            ("USDC", "20000", "WETH", (*AAVE, BALANCER)),
-            ("USDT", "20000", "WBTC", (LenderId.AAVE_V2,)),
-            ("WBTC", "0.3", "USDT", (LenderId.AAVE_V2,)),
-            ("DAI", "20000", "WETH", (MAKER,)),
+            ("WETH", "8", "USDC", (FLASH, BALANCER, *AAVE, V3_FLASH)),
+            ("USDC", "20000", "WETH", (FLASH, BALANCER, *AAVE, V3_FLASH)),
+            ("USDT", "20000", "WBTC", (FLASH, LenderId.AAVE_V2)),
+            ("WBTC", "0.3", "USDT", (FLASH, LenderId.AAVE_V2)),
+            ("DAI", "20000", "WETH", (FLASH, MAKER)),
         )
     ),
     *(
@@ -87,6 +94,14 @@ ROUTES = (
         )
     ),
     Route("V2>V3", "USDC", "20000", (Step("WETH"), Step("USDC", kind=V3, fee_ppm=500)), (OWN,)),
+    Route(
+        "V2>V2 debt-free",
+        "USDC",
+        "20000",
+        (Step("WETH"), Step("USDC", "sushiswap")),
+        (OWN, LenderId.AAVE_V2),
+        debt_free=True,
+    ),
     # The pools have no cycle of three tokens.
     Route(
         "V2>V2>V3>V3",
@@ -113,7 +128,8 @@ class _Bench:
         self.hand = hand
         self.book = hand.book
         self._folder = folder
-        self._tickets = iter(range(256))
+        # A word has 64 tickets: what is measured is undone each time, and takes the last of them.
+        self._tickets = iter(range(63))
 
     async def measure(self, routes: Sequence[Route]) -> list[Row]:
         await self._settle_in()
@@ -123,15 +139,25 @@ class _Bench:
                 await self._run(route, lender, _WARM_UP_PART)
         rows: list[Row] = []
         for route in routes:
+            whole = await self.hand.rpc.call("evm_snapshot")
+            if route.debt_free:
+                await self._repay_aave_v2(route.asset)
             await self._from_level(route)
             own = 0
             for lender in route.lenders:
                 mark = await self.hand.rpc.call("evm_snapshot")
                 calldata, gas, refund = await self._run(route, lender)
-                assert await self.hand.rpc.call("evm_revert", [mark])
+                mark = await self._undo(mark)
+                _, given, _ = await self._run(route, lender, given=True)
+                await self._undo(mark)
                 own = gas if lender is OWN else own
-                rows.append(Row(route.name, route.asset, lender, calldata, gas, refund, gas - own))
+                rows.append(Row(route.name, route.asset, lender, calldata, gas, refund, gas - own, given))
+            await self._undo(whole)
         return rows
+
+    async def _undo(self, mark: str) -> str:
+        assert await self.hand.rpc.call("evm_revert", [mark])
+        return str(await self.hand.rpc.call("evm_snapshot"))
 
     async def _settle_in(self) -> None:
         """A unit of each token for the executor and the treasury; own capital allowed."""
@@ -141,7 +167,17 @@ class _Bench:
             for holder in (self.book.executor, self.book.treasury):
                 await self._give(token.symbol, holder, 1)
         owner = self.book.accounts[0]
-        await self.hand.send(owner, self.book.executor, "setOwnCapital(bool)", True)
+        await self.hand.send(owner, self.book.executor, "setLender(uint8,bool)", 0, True)
+
+    async def _repay_aave_v2(self, symbol: str) -> None:
+        borrower, token = self.book.accounts[plan.BORROWER], self.book.token(symbol)
+        await self._give(symbol, borrower, 10**6 * 10**token.decimals)
+        await self.hand.send(
+            borrower,
+            self.book.lenders["aave_v2"],
+            "repay(address,uint256,uint256,address)",
+            *(token.address, UINT256_MAX, 2, borrower),
+        )
 
     async def _give(self, symbol: str, to: Address, amount: int) -> None:
         token = self.book.token(symbol).address
@@ -173,7 +209,32 @@ class _Bench:
         wanted = (step.dex, step.kind, step.fee_ppm)
         return next(p for p in self.book.pools_of(at, step.to) if (p.dex, p.kind, p.fee_ppm) == wanted)
 
-    async def _run(self, route: Route, lender: LenderId, part: int = 1) -> tuple[int, int, int]:
+    def _source(self, lender: LenderId, opportunity: Opportunity) -> Address | None:
+        """A V3 pool of the token that the cycle does not trade on; a flash swap needs none."""
+        if lender is not V3_FLASH:
+            return None
+        return self._lending_pool(opportunity).address
+
+    def _lending_pool(self, opportunity: Opportunity) -> BookPool:
+        token, busy = opportunity.token.address, opportunity.path.pools
+        return next(
+            p
+            for p in self.book.pools
+            if p.kind == V3 and token in (p.token0, p.token1) and p.address not in busy
+        )
+
+    def _fee(self, lender: LenderId, quotes: Sequence[LoanQuote], opportunity: Opportunity) -> int:
+        if lender is FLASH:
+            return 0
+        if lender is V3_FLASH:
+            return -(-opportunity.amount_in * self._lending_pool(opportunity).fee_ppm // 1_000_000)
+        quoted = next(quote for quote in quotes if quote.lender == lender)
+        assert quoted.usable or lender is OWN, f"{lender}: {quoted.reason} {quoted.detail}"
+        return quoted.fee or 0
+
+    async def _run(
+        self, route: Route, lender: LenderId, part: int = 1, given: bool = False
+    ) -> tuple[int, int, int]:
         """One execution; bytes of calldata, gas used, refund. `part` divides the amount."""
         config = config_for(self.hand.devnet, self._folder / "store")
         amount = parse_amount(route.amount, self.book.token(route.asset).decimals) // part
@@ -183,13 +244,17 @@ class _Bench:
             state = await desk.market()
             opportunity = _cycle(state, self._hops(route), amount)
             _, quotes, _ = await desk.quotes(amount, opportunity.token)
-        quoted = next(quote for quote in quotes if quote.lender == lender)
-        assert quoted.usable or lender is OWN, f"{lender}: {quoted.reason} {quoted.detail}"
-        hoped = opportunity.gross_profit - (quoted.fee or 0)
+        hoped = opportunity.gross_profit - self._fee(lender, quotes, opportunity)
         assert hoped > 1, f"{route.name} {route.asset} through {lender} does not pay: {hoped}"
         # As the engine's default: half of what is hoped for.
         call = encode_execute(
-            ticket(next(self._tickets)), lender, opportunity, hoped // 2, state.block.number + 200
+            ticket(63 if part == 1 else next(self._tickets)),
+            lender,
+            opportunity,
+            hoped // 2,
+            state.block.number + 200,
+            self._source(lender, opportunity),
+            amounts_given=given,
         )
         transaction = {
             "from": self.book.wallet,
@@ -251,17 +316,38 @@ def measure(routes: Sequence[Route] = ROUTES) -> list[Row]:
 def lines(rows: Iterable[Row]) -> list[str]:
     """The rows as a Markdown table."""
     out = [
-        "| route | asset | lender | calldata | gas used | refund in it | over own capital |",
-        "|---|---|---|---:|---:|---:|---:|",
+        "| route | asset | lender | calldata | gas used | refund in it | over own capital | amounts given |",
+        "|---|---|---|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         over = "" if row.lender is OWN else f"{row.over_own:,}"
         out.append(
             f"| {row.route.replace('>', '→')} | {row.asset} | {row.lender} | {row.calldata:,} | {row.gas:,} | "
-            f"{row.refund:,} | {over} |"
+            f"{row.refund:,} | {over} | {row.given if row.given != row.gas else 0:,} |".replace(
+                "| 0 |", "| |"
+            )
         )
     return out
 
 
+#: The committed figures; `python -m tests.bench.gas --write` makes them anew.
+SNAPSHOT = Path(__file__).parents[2] / "contracts" / "gas.json"
+
+
+def snapshot(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
+    """Route, asset and lender of each row to its gas, with the amounts computed and with them given."""
+    return {
+        f"{row.route} {row.asset} {row.lender}": {
+            "gas": row.gas,
+            "amounts_given": row.given,
+            "calldata": row.calldata,
+        }
+        for row in rows
+    }
+
+
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(lines(measure())) + "\n")
+    measured = measure()
+    sys.stdout.write("\n".join(lines(measured)) + "\n")
+    if sys.argv[1:] == ["--write"]:
+        SNAPSHOT.write_text(json.dumps(snapshot(measured), indent=1) + "\n", "utf-8")

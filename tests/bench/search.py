@@ -18,14 +18,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
-from arbtui.market import MarketState, Pool
+from arbtui.chain.codec import LogFilter, fast_logs
+from arbtui.domain import BlockRef
+from arbtui.market import LOG_TOPICS, SWAP_TOPICS, MarketState, Pool
 from arbtui.market.snapshot import write_snapshot
+from arbtui.market.tracker import Tracker
 from arbtui.market.uniswap_v2 import UniswapV2Pool
 from arbtui.search import CycleIndex, Finder, enumerate_cycles
 from arbtui.search.cycles import Part
@@ -252,70 +255,34 @@ def misses() -> Iterator[Row]:
 # ---- a block's logs
 
 
-class _RawLog(msgspec.Struct):
-    address: str
-    topics: list[str]
-    data: str
+def block_after(block: BlockRef) -> BlockRef:
+    """A child with a hash of its own."""
+    number = block.number + 1
+    return replace(block, number=number, hash=f"0x{number:064x}", parent_hash=block.hash)
 
 
-class _Answer(msgspec.Struct):
-    result: list[_RawLog]
-
-
-class Follower:
-    """Logs as JSON to the next state: a stand-in, of the shape of the decoder and the tracker that take its place."""
-
-    def __init__(self, state: MarketState) -> None:
-        self.state = state
-        self._watched = {address.lower(): address for address in state.pools}
-        self._decode = msgspec.json.Decoder(_Answer).decode
-
-    def apply(self, raw: bytes) -> list[Address]:
-        """Take one block's logs; the pools that changed."""
-        pools = dict(self.state.pools)
-        changed = []
-        for log in self._decode(raw).result:
-            if log.topics[0] != SYNC:
-                continue
-            address = self._watched.get(log.address)
-            if address is None:
-                continue
-            pool = pools[address]
-            assert isinstance(pool, UniswapV2Pool)
-            pools[address] = UniswapV2Pool(
-                address, pool.dex, pool.token0, pool.token1, pool.fee_ppm,
-                int(log.data[2:66], 16), int(log.data[66:130], 16),
-            )  # fmt: skip
-            changed.append(address)
-        self.state = MarketState(self.state.block, self.state.tokens, pools)
-        return changed
-
-
-def block_json(changed: Sequence[UniswapV2Pool], rng: random.Random, total: int = 500) -> bytes:
-    """An answer to eth_getLogs: a Sync of each pool, the rest transfers and swaps of others."""
-
-    def log(address: str, topics: list[str], data: str, number: int) -> dict[str, object]:
-        return {
+def block_json(
+    block: BlockRef, changed: Sequence[UniswapV2Pool], rng: random.Random, total: int = 500
+) -> bytes:
+    """A node's answer to eth_getLogs by topics: a Sync of each of `changed` among those of pools not watched."""
+    synced = [(pool.address.lower(), pool.reserve0, pool.reserve1) for pool in changed]
+    others = range(total - len(synced))
+    synced += [(f"0x{rng.getrandbits(160):040x}", rng.getrandbits(96), rng.getrandbits(96)) for _ in others]
+    rng.shuffle(synced)
+    rows = [
+        {
             "address": address,
-            "topics": topics,
-            "data": data,
-            "blockNumber": "0x1406f40",
-            "blockHash": f"0x{7:064x}",
+            "topics": [SYNC],
+            "data": f"0x{reserve0:064x}{reserve1:064x}",
+            "blockNumber": hex(block.number),
+            "blockHash": block.hash,
             "transactionHash": f"0x{rng.getrandbits(256):064x}",
             "transactionIndex": hex(number // 4),
             "logIndex": hex(number),
             "removed": False,
         }
-
-    rows = [
-        log(pool.address.lower(), [SYNC], f"0x{pool.reserve0:064x}{pool.reserve1:064x}", number)
-        for number, pool in enumerate(changed)
+        for number, (address, reserve0, reserve1) in enumerate(synced)
     ]
-    transfer = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
-    for number in range(len(changed), total):
-        topics = [transfer, f"0x{rng.getrandbits(160):064x}", f"0x{rng.getrandbits(160):064x}"]
-        rows.append(log(f"0x{rng.getrandbits(160):040x}", topics, f"0x{rng.getrandbits(96):064x}", number))
-    rng.shuffle(rows)
     return json.dumps({"jsonrpc": "2.0", "id": 1, "result": rows}, separators=(",", ":")).encode()
 
 
@@ -324,7 +291,9 @@ def blocks(count: int = 400, syncs: int = 60) -> Iterator[Row]:
     state = _set_b()
     big = largest(state)
     rng = random.Random(3)
-    follower = Follower(state)
+    wanted = LogFilter(state.pools, LOG_TOPICS | SWAP_TOPICS)
+    state = MarketState(replace(state.block, number=1, hash=f"0x{1:064x}"), state.tokens, state.pools)
+    tracker = Tracker(state)
     finder = Finder([wrapped(state)], 3, _TOP, size_all=False)
     finder.find(state)
     steps: dict[str, list[float]] = {"decode and update": [], "find": [], "opportunities": [], "all": []}
@@ -334,11 +303,14 @@ def blocks(count: int = 400, syncs: int = 60) -> Iterator[Row]:
     for _ in range(count):
         chosen = [moved(now[pool.address], rng) for pool in rng.sample(big, syncs)]
         now.update((pool.address, pool) for pool in chosen)
-        raw = block_json(chosen, rng)
+        block = block_after(tracker.head)
+        raw = block_json(block, chosen, rng)
         begun = time.perf_counter()
-        changed = follower.apply(raw)
+        logs = fast_logs(raw, 1, {block.number: block.hash}, wanted)
+        assert logs is not None
+        changed = tracker.apply(block, logs).changed
         updated = time.perf_counter()
-        result = finder.find(follower.state, changed)
+        result = finder.find(tracker.state, changed)
         found = time.perf_counter()
         best = result.opportunities[:_TOP]
         ended = time.perf_counter()

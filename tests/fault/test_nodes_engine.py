@@ -53,4 +53,10 @@ async def test_the_engine_trades_on_over_the_second_node(devnet: Devnet, tmp_pat
         assert second.accepted > 0
     with open_store(config.store.directory) as reader:
         rows = reader.executions()
+        nodes = {row["name"][:6]: row for row in reader.nodes()}
+        told = [row["detail"] for row in reader.incidents() if row["kind"] == "node"]
+    assert (nodes["node 1"]["state"], nodes["node 2"]["state"]) == ("down", "ok")
+    assert nodes["node 1"]["failures"] > 0
+    assert nodes["node 2"]["calls"] > 0
+    assert any("node 1" in detail and "is down" in detail for detail in told)
     assert {(row["status"], row["reconciled"]) for row in rows} == {("mined", True)}

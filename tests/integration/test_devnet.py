@@ -27,14 +27,15 @@ from arbtui.devnet import AddressBook, BookPool, Devnet, Traffic, draws, open_de
 from arbtui.devnet.anvil import find_anvil
 from arbtui.devnet.cache import cache_root
 from arbtui.devnet.traffic import Trade
-from arbtui.domain import LENDER_CODES, LenderId
+from arbtui.domain import BlockRef, Hop, HopAmount, LenderId, Opportunity, PoolKind, Token
+from arbtui.domain import Path as Cycle
 from arbtui.errors import DevnetError, NodeError
-from arbtui.units import GWEI, PPM, Address
+from arbtui.execution import encode_execute
+from arbtui.units import GWEI, PPM, Address, Ppm, Wei
 
 pytestmark = pytest.mark.chain
 
-LAST_DEPLOYED = 306
-_EXECUTE = "execute((bytes32,uint8,address,uint256,uint256,uint256,(address,uint8,bool,uint24)[]))"
+LAST_DEPLOYED = 307
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -251,12 +252,24 @@ async def _dislocate(chain: Devnet, rpc: JsonRpc, rich: BookPool, ppm: int) -> N
 
 
 def _plan(chain: Devnet, lender: str, asset: str, amount: int, rich: BookPool, cheap: BookPool) -> bytes:
-    base = chain.book.token(asset).address
-    sell = (rich.address, 0 if rich.kind == "uniswap_v2" else 1, True, rich.fee_ppm)
-    buy = (cheap.address, 0 if cheap.kind == "uniswap_v2" else 1, False, cheap.fee_ppm)
-    hops = [sell, buy] if base == rich.token0 else [buy, sell]
-    code = LENDER_CODES[LenderId(lender)]
-    return encode_call(_EXECUTE, (b"\x07" * 32, code, base, amount, 1, 10**9, hops))
+    """Sells the dear one where it is dear; the amounts of the hops are the contract's to find."""
+    base = chain.book.token(asset)
+    order = (rich, cheap) if base.address == rich.token0 else (cheap, rich)
+    hops = []
+    token_in = base.address
+    for pool in order:
+        token_out = pool.token1 if token_in == pool.token0 else pool.token0
+        hops.append(Hop(pool.address, pool.dex, PoolKind(pool.kind), Ppm(pool.fee_ppm), token_in, token_out))
+        token_in = token_out
+    found = Opportunity(
+        Cycle(tuple(hops)),
+        Token(base.address, base.symbol, base.decimals),
+        amount,
+        0,
+        tuple(HopAmount(hop, 0, 0, 0) for hop in hops),
+        BlockRef(0, "0x", "0x", 0, Wei(0), 0, 0),
+    )
+    return encode_execute("0x" + "07" * 32, LenderId(lender), found, 2 * plan.floor(asset), 10**9)
 
 
 @pytest.mark.parametrize(("lender", "asset", "other", "whole"), _LOANS)

@@ -18,6 +18,7 @@ from arbtui.domain import Stage
 from arbtui.engine import Engine
 from arbtui.errors import LockHeld, StoreError
 from arbtui.execution import decode_execute
+from arbtui.execution.calldata import contract_ticket
 from arbtui.store import CommandPost, open_store
 from tests.chain import Hand, config_for, in_hand, running_chain, trade_until
 
@@ -120,7 +121,7 @@ async def test_observe_makes_tickets_that_nobody_decides(devnet: Devnet, tmp_pat
         (ticket,) = reader.tickets()
         said = decode_execute(bytes.fromhex(str(reader.ticket(ticket["id"])["calldata"])[2:]))  # type: ignore[index]
     assert ticket["decision"] == "expired_unseen"
-    assert said["ticket"] == ticket["id"]
+    assert said["ticket"] == f"0x{contract_ticket(ticket['id']):016x}"
     assert said["min_profit"] == int(ticket["min_profit"])
     assert said["last_block"] == ticket["last_block"]
 

@@ -124,5 +124,6 @@ def test_long_inputs_cost_no_more_than_their_length() -> None:
         "{'message': 'x",
     ]:
         sound(classify(piece * (80_000 // len(piece))))
+        sound(classify("('" + piece * (60_000 // len(piece)) + "')"))
     sound(classify("[" * 100_000))
     sound(classify('{"error":' * 20_000))

@@ -437,7 +437,7 @@ async def test_who_took_a_missed_opportunity_is_in_the_log_and_on_its_sheet(samp
         )
     async with at_desk(sample, (200, 60)) as (_, pilot):
         await until(pilot, lambda: "place 4 of its block" in grid(pilot), "the sheet")
-        for wanted in ("better-one", "at position 3", "tip 2.500 gwei", "open for 1 block, ended in block"):
+        for wanted in ("better-one", "at position 3", "tip 2.500 gwei", "open for 1 block"):
             assert wanted in grid(pilot), wanted
         await pilot.press("7")
         await until(pilot, lambda: "taken" in grid(pilot), "the log")

@@ -237,3 +237,34 @@ def test_the_action_follows_what_a_revert_means() -> None:
         {"code": 3, "message": "execution reverted", "data": "0x" + data.hex()}, own=EXECUTOR_ERRORS
     )
     assert own.error_class == "execution_reverted"
+
+
+CUSTOM = "0xfb8f41b2" + "00" * 96
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "args"),
+    [
+        (f"('{CUSTOM}', '{CUSTOM}')", "custom", None),
+        ("('execution reverted: UniswapV2: K', 'no data')", "error_string", ("UniswapV2: K",)),
+        ("('execution reverted: UniswapV2: K', '0x08c379a0')", "error_string", ("UniswapV2: K",)),
+        ("('execution reverted', 'no data')", "empty", ()),
+        ('("execution reverted: it\'s off", None)', "error_string", ("it's off",)),
+        (
+            "('Panic error 0x11: Arithmetic operation results in underflow or overflow.', '0x4e487b71"
+            + "00" * 31
+            + "11')",
+            "panic",
+            ("0x11",),
+        ),
+        ("Panic error 0x12: Division or modulo by zero", "panic", ("0x12",)),
+        ("execution reverted: custom error 0x2202f1fa: " + "00" * 32, "custom", None),
+        ("Reverted 0x4e487b71" + "00" * 31 + "32", "panic", ("0x32",)),
+    ],
+)
+def test_reprs_and_other_shapes_of_reverts(text: str, kind: str, args: tuple[str, ...] | None) -> None:
+    found = classify(text)
+    assert found.error_class == "execution_reverted"
+    assert found.revert is not None
+    assert found.revert.kind == kind
+    assert args is None or found.revert.args == args

@@ -93,6 +93,7 @@ def _choices(node: ast.expr) -> list[ast.expr]:
 def test_every_check_is_explained() -> None:
     names = set(first_texts(ROOT / "arbtui" / "validation", "CheckResult"))
     names |= set(first_texts(ROOT / "arbtui" / "engine", "CheckResult"))
+    names |= set(first_texts(ROOT / "arbtui" / "engine", "_refused"))
     assert {"path", "simulation", "fee_cap", "shared_pool", "ticket_limit"} <= names
     assert missing(names, page("docs/checks.md")) == set()
 

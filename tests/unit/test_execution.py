@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,14 @@ from hypothesis import strategies as st
 from arbtui.abi import encode_call, keccak, selector
 from arbtui.domain import (
     ALLOWED_MOVES,
+    LENDER_CODES,
     NATIVE,
     Delivery,
     ExecutionStatus,
     LenderId,
     Log,
+    Opportunity,
+    PoolKind,
     Receipt,
 )
 from arbtui.errors import ArbtuiError, MalformedAnswer, NodeError, NodeUnreachable
@@ -26,11 +31,11 @@ from arbtui.execution import (
     next_nonce,
     settle,
 )
-from arbtui.execution.calldata import EXECUTE
+from arbtui.execution.calldata import EXECUTE, FLASH_SWAP_CODE, contract_ticket
 from arbtui.execution.reverts import EXECUTOR_ERRORS, observed_profit
 from arbtui.execution.settlement import EXECUTED, TRANSFER
 from arbtui.recovery import ErrorClass, classify_send
-from arbtui.units import GWEI, Address, Wei
+from arbtui.units import GWEI, Address, Ppm, Wei
 from tests.factories import DAI, EXECUTOR, POOL_A, POOL_B, TREASURY, WALLET, WETH, opportunity, ticket
 
 ABI = json.loads(Path("contracts/artifacts/Executor.json").read_text())["abi"]
@@ -42,8 +47,8 @@ def test_the_calldata_is_the_contracts() -> None:
             return f"({','.join(typed(part) for part in item['components'])}){item['type'][5:]}"
         return str(item["type"])
 
-    (entry,) = [item for item in ABI if item["type"] == "function" and item["name"] == "execute"]
-    assert f"execute({','.join(typed(item) for item in entry['inputs'])})" == EXECUTE
+    (entry,) = [item for item in ABI if item["type"] == "function" and item["name"] == "executePacked"]
+    assert f"executePacked({','.join(typed(item) for item in entry['inputs'])})" == EXECUTE
     (event,) = [item for item in ABI if item["type"] == "event" and item["name"] == "Executed"]
     assert (
         "0x" + keccak(f"Executed({','.join(typed(i) for i in event['inputs'])})".encode()).hex() == EXECUTED
@@ -59,20 +64,171 @@ def test_the_contracts_errors_are_all_known() -> None:
     assert told == EXECUTOR_ERRORS
 
 
+TICKET = "0x" + "ab" * 31 + "07"
+
+
+def of_kind(kind: PoolKind, fee_ppm: int) -> Opportunity:
+    found = opportunity()
+    hops = tuple(replace(hop, kind=kind, fee_ppm=Ppm(fee_ppm)) for hop in found.path.hops)
+    amounts = tuple(replace(step, hop=hop) for step, hop in zip(found.hops, hops, strict=True))
+    return replace(found, path=replace(found.path, hops=hops), hops=amounts)
+
+
+ALL_V2 = of_kind(PoolKind.UNISWAP_V2, 3000)
+ALL_V3 = of_kind(PoolKind.UNISWAP_V3, 500)
+
+
+def tag(address: Address) -> str:
+    return "0x" + address[-8:].lower()
+
+
 def test_calldata_says_what_was_meant() -> None:
     found = opportunity()
-    calldata = encode_execute("0x" + "ab" * 32, LenderId.MAKER, found, 123, 456)
+    calldata = encode_execute(TICKET, LenderId.MAKER, found, 123, 456)
     said = decode_execute(calldata)
-    assert said["ticket"] == "0x" + "ab" * 32
+    assert said["ticket"] == "0x" + "ab" * 7 + "07" == f"0x{contract_ticket(TICKET):016x}"
     assert (said["lender"], said["min_profit"], said["last_block"]) == ("maker", 123, 456)
-    assert said["amount_in"] == found.amount_in
-    assert str(said["asset"]).lower() == found.token.address.lower()
+    assert (said["amount_in"], said["source"]) == (found.amount_in, None)
+    assert said["asset"] == tag(found.token.address)
     hops = said["hops"]
     assert isinstance(hops, list)
-    assert [hop["fee_ppm"] for hop in hops] == [hop.fee_ppm for hop in found.path.hops]
-    assert [hop["zero_for_one"] for hop in hops] == [hop.zero_for_one for hop in found.path.hops]
-    with pytest.raises(MalformedAnswer):
+    assert [hop["pool"] for hop in hops] == [tag(hop.pool) for hop in found.path.hops]
+    assert [hop["token_out"] for hop in hops] == [*(hop.token_out for hop in found.path.hops[:-1]), None]
+    assert [hop["kind"] for hop in hops] == [str(hop.kind) for hop in found.path.hops]
+    assert {hop["amount_out"] for hop in hops} == {None}
+    with pytest.raises(MalformedAnswer, match="not a call"):
         decode_execute(b"\x00" + calldata[1:])
+
+
+def test_calldata_byte_by_byte() -> None:
+    """Packed by hand."""
+    found = ALL_V2
+    first, second = found.path.hops
+    by_hand = (
+        selector("executePacked()")
+        + bytes.fromhex("ab" * 7 + "07")
+        + (456).to_bytes(5, "big")
+        + bytes([4])
+        + bytes.fromhex(found.token.address[-8:])
+        + found.amount_in.to_bytes(14, "big")
+        + (123).to_bytes(14, "big")
+        + bytes([0])
+        + bytes.fromhex(first.pool[-8:] + first.token_out[2:])
+        + bytes([0])
+        + bytes.fromhex(second.pool[-8:])
+    )
+    assert encode_execute(TICKET, LenderId.MAKER, found, 123, 456) == by_hand
+
+
+def test_the_example_in_the_documentation() -> None:
+    text = Path("docs/executor.md").read_text("utf-8").partition("```text\n")[2].partition("```")[0]
+    packed = bytes.fromhex("".join(line.partition("  ")[0].replace(" ", "") for line in text.splitlines()))
+    said = decode_execute(packed)
+    assert (said["ticket"], said["lender"], said["last_block"]) == (
+        "0xababababababab07",
+        "aave_v3",
+        23_000_002,
+    )
+    assert (said["amount_in"], said["min_profit"]) == (8 * 10**18, 5 * 10**16)
+    hops = said["hops"]
+    assert isinstance(hops, list)
+    assert [hop["pool"] for hop in hops] == ["0xec28c9dc", "0xd347aca0"]
+    weth = Address("0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2")
+    tokens = (weth, Address("0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"), weth)
+    pools = ("0xB4e16d0168e52d35CaCD2c6185b44281Ec28C9Dc", "0x397FF1542f962076d0BFE58eA045FfA2d347ACa0")
+    found = replace(
+        ALL_V2,
+        token=replace(ALL_V2.token, address=weth),
+        amount_in=8 * 10**18,
+        path=replace(
+            ALL_V2.path,
+            hops=tuple(
+                replace(hop, pool=Address(pool), token_in=tokens[i], token_out=tokens[i + 1])
+                for i, (hop, pool) in enumerate(zip(ALL_V2.path.hops, pools, strict=True))
+            ),
+        ),
+    )
+    assert encode_execute(TICKET, LenderId.AAVE_V3, found, 5 * 10**16, 23_000_002) == packed
+
+
+def test_v3_hops_carry_their_fee() -> None:
+    hops = decode_execute(encode_execute(TICKET, LenderId.OWN, ALL_V3, 1, 1))["hops"]
+    assert isinstance(hops, list)
+    assert [(hop["kind"], hop["fee_ppm"]) for hop in hops] == [("uniswap_v3", 500)] * 2
+
+
+def test_amounts_can_be_given() -> None:
+    found = ALL_V2
+    plain = encode_execute(TICKET, LenderId.OWN, found, 1, 1)
+    given = encode_execute(TICKET, LenderId.OWN, found, 1, 1, amounts_given=True)
+    assert len(given) == len(plain) + 12 * len(found.hops)
+    hops = decode_execute(given)["hops"]
+    assert isinstance(hops, list)
+    assert [hop["amount_out"] for hop in hops] == [step.amount_out for step in found.hops]
+    # What has no room is computed; V3 pools are never asked for an amount.
+    big = replace(found, hops=(replace(found.hops[0], amount_out=1 << 96), found.hops[1]))
+    hops = decode_execute(encode_execute(TICKET, LenderId.OWN, big, 1, 1, amounts_given=True))["hops"]
+    assert isinstance(hops, list)
+    assert [hop["amount_out"] for hop in hops] == [None, found.hops[1].amount_out]
+    same = ALL_V3
+    assert encode_execute(TICKET, LenderId.OWN, same, 1, 1, amounts_given=True) == encode_execute(
+        TICKET, LenderId.OWN, same, 1, 1
+    )
+
+
+@pytest.mark.parametrize("lender", list(LENDER_CODES))
+def test_every_lender_has_a_code_and_reads_back(lender: LenderId) -> None:
+    source = EXECUTOR if lender in (LenderId.UNISWAP_V2, LenderId.UNISWAP_V3) else None
+    calldata = encode_execute(TICKET, lender, ALL_V2, 1, 1, source)
+    assert calldata[17] == LENDER_CODES[lender]
+    said = decode_execute(calldata)
+    assert (said["lender"], said["source"]) == (str(lender), source)
+
+
+def test_a_pair_that_pays_first_needs_no_source() -> None:
+    calldata = encode_execute(TICKET, LenderId.UNISWAP_V2, ALL_V2, 1, 1)
+    assert calldata[17] == FLASH_SWAP_CODE
+    said = decode_execute(calldata)
+    assert (said["lender"], said["source"]) == ("uniswap_v2", None)
+
+
+@pytest.mark.parametrize(
+    ("lender", "source", "found", "says"),
+    [
+        (LenderId.UNISWAP_V3, None, opportunity(), "which pool lends"),
+        (LenderId.UNISWAP_V2, None, ALL_V3, "Uniswap V2 alone"),
+        (LenderId.UNISWAP_V2, POOL_A, opportunity(), "locked while it lends"),
+        (LenderId.UNISWAP_V3, POOL_B, opportunity(), "locked while it lends"),
+        (LenderId.AAVE_V3, POOL_A, opportunity(), "cannot take its place"),
+        (LenderId.OWN, None, replace(opportunity(), amount_in=1 << 112), "amount_in: .* does not fit"),
+        (LenderId.OWN, None, replace(opportunity(), amount_in=-1), "amount_in: .* does not fit"),
+    ],
+)
+def test_what_the_contract_could_only_refuse_is_not_encoded(
+    lender: LenderId, source: Address | None, found: Opportunity, says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        encode_execute(TICKET, lender, found, 1, 1, source)
+
+
+@given(st.integers(0, 200), st.binary(max_size=40))
+def test_decoding_calldata_is_total(size: int, tail: bytes) -> None:
+    whole = encode_execute(TICKET, LenderId.UNISWAP_V3, ALL_V3, 1, 1, EXECUTOR)
+    # A hop may end where a token would begin: then what is left out is only the rest.
+    with contextlib.suppress(MalformedAnswer):
+        said = decode_execute(whole[:size] + tail)
+        assert set(said) == {
+            "ticket",
+            "lender",
+            "source",
+            "asset",
+            "amount_in",
+            "min_profit",
+            "last_block",
+            "hops",
+        }
+    with pytest.raises(MalformedAnswer):
+        decode_execute(whole[:60])
 
 
 @pytest.mark.parametrize(

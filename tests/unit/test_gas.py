@@ -142,6 +142,27 @@ async def test_the_ladder_ends() -> None:
     assert len(market.offers) == 3
 
 
+async def test_dynamic_is_left_to_whoever_builds_the_ladder() -> None:
+    asked: list[str] = []
+
+    async def ladder_for(name: str):  # type: ignore[no-untyped-def]
+        asked.append(name)
+        return build_ladder(name, GasPolicy().chosen, 300_000, 100 * GWEI, GWEI, 500 * GWEI, 2)
+
+    taken = await GasOptimizedExecutor(GasPolicy(strategy="dynamic"), ladder_for).execute_with_gas_strategy(
+        "dynamic", Market(least=0).take
+    )
+    assert (taken, asked) == (1, ["dynamic"])
+
+
+async def test_what_no_higher_fee_mends_goes_through() -> None:
+    async def refuse(_step: object) -> int:
+        raise NodeError(-32000, "insufficient funds for gas * price + value")
+
+    with pytest.raises(NodeError, match="insufficient funds"):
+        await executor().execute_with_gas_strategy("aggressive", refuse)
+
+
 async def test_an_unknown_strategy_falls_back_to_balanced_with_a_warning(caplog) -> None:  # type: ignore[no-untyped-def]
     market = Market(least=10**18)
     with pytest.raises(LadderExhausted, match="all 2 steps"):

@@ -138,7 +138,16 @@ def test_ticket_round_trip(store: Store, reader: StoreReader) -> None:
         "max_fee_per_gas": "52000000000",
         "max_priority_fee_per_gas": "3000000000",
         "after_s": 20.0,
+        "worst_cost": str(52 * 10**9 * row["ladder"]["gas_limit"]),
+        "guaranteed_blocks": 7,
+        "guaranteed_until": 18_806_168,
+        "observed_share": 0.9,
     }
+    assert (row["ladder"]["ceiling"], row["ladder"]["capped"], row["ladder"]["why"]) == (
+        "60000000000",
+        False,
+        "",
+    )
     assert (row["simulated_block"], row["simulated_hash"]) == (make.HEAD, make.block_ref().hash)
     assert [(quote["lender"], quote["chosen"], quote["why_lost"]) for quote in row["quotes"]] == [
         ("balancer_v2", True, ""),

@@ -101,8 +101,8 @@ def test_the_queries_of_db_run(directory: Path, file: Path) -> None:
     [
         (migrations.METRICS, "schema.sql"),
         (migrations.JOURNAL, "journal.sql"),
-        (migrations.ALERTS, "alerts.sql"),
         (migrations.MARKET, "market.sql"),
+        (migrations.ALERTS, "alerts.sql"),
     ],
 )
 def test_the_golden_schema_is_what_the_migrations_make(family: str, file: str) -> None:

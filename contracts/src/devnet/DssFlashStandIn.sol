@@ -27,7 +27,7 @@ contract DssFlashStandIn {
     /// @notice 1 while loans are given, as MakerDAO's `live` flags are.
     uint256 public live = 1;
 
-    uint256 private _locked;
+    bool private transient _locked;
 
     event File(bytes32 indexed what, uint256 data);
     event FlashLoan(address indexed receiver, address token, uint256 amount, uint256 fee);
@@ -49,7 +49,7 @@ contract DssFlashStandIn {
 
     /// @notice What can be borrowed now: 0 for other tokens, while a loan is open and while not live.
     function maxFlashLoan(address token) external view returns (uint256) {
-        return token == address(dai) && _locked == 0 && live == 1 ? max : 0;
+        return token == address(dai) && !_locked && live == 1 ? max : 0;
     }
 
     /// @notice The fee of a loan of `amount`; reverts for tokens other than DAI.
@@ -63,8 +63,8 @@ contract DssFlashStandIn {
         external
         returns (bool)
     {
-        require(_locked == 0, "DssFlashStandIn/reentrancy-guard");
-        _locked = 1;
+        require(!_locked, "DssFlashStandIn/reentrancy-guard");
+        _locked = true;
         uint256 fee = flashFee(token, amount);
         require(amount <= max, "DssFlashStandIn/ceiling-exceeded");
         require(live == 1, "DssFlashStandIn/not-live");
@@ -77,7 +77,7 @@ contract DssFlashStandIn {
         );
         dai.transferFrom(address(receiver), address(this), amount + fee);
         dai.burn(address(this), amount);
-        _locked = 0;
+        _locked = false;
         return true;
     }
 }

@@ -72,3 +72,11 @@ interface IERC3156FlashBorrower {
         external
         returns (bytes32);
 }
+
+interface IMorpho {
+    function flashLoan(address token, uint256 assets, bytes calldata data) external;
+}
+
+interface IMorphoFlashLoanCallback {
+    function onMorphoFlashLoan(uint256 assets, bytes calldata data) external;
+}

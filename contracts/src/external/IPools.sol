@@ -11,7 +11,12 @@ interface IUniswapV2Pair is ITokenPair {
     function swap(uint256 amount0Out, uint256 amount1Out, address to, bytes calldata data) external;
 }
 
+interface IUniswapV2Callee {
+    function uniswapV2Call(address sender, uint256 amount0, uint256 amount1, bytes calldata data) external;
+}
+
 interface IUniswapV3Pool is ITokenPair {
+    function fee() external view returns (uint24);
     function swap(
         address recipient,
         bool zeroForOne,
@@ -19,8 +24,13 @@ interface IUniswapV3Pool is ITokenPair {
         uint160 sqrtPriceLimitX96,
         bytes calldata data
     ) external returns (int256 amount0, int256 amount1);
+    function flash(address recipient, uint256 amount0, uint256 amount1, bytes calldata data) external;
 }
 
 interface IUniswapV3SwapCallback {
     function uniswapV3SwapCallback(int256 amount0Delta, int256 amount1Delta, bytes calldata data) external;
+}
+
+interface IUniswapV3FlashCallback {
+    function uniswapV3FlashCallback(uint256 fee0, uint256 fee1, bytes calldata data) external;
 }

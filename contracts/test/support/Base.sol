@@ -6,7 +6,7 @@ import {DevToken} from "../../src/devnet/DevToken.sol";
 import {DssFlashStandIn} from "../../src/devnet/DssFlashStandIn.sol";
 import {IERC20} from "../../src/external/IERC20.sol";
 import {IUniswapV2Pair, IUniswapV3Pool, ITokenPair} from "../../src/external/IPools.sol";
-import {AaveV2Lender, AaveV3Lender, BalancerV2Lender} from "./HonestLenders.sol";
+import {AaveV2Lender, AaveV3Lender, BalancerV2Lender, MorphoLender} from "./HonestLenders.sol";
 import {vm} from "./Vm.sol";
 
 interface IV2Factory {
@@ -36,6 +36,48 @@ interface IMint {
     function mint(address to, uint256 amount) external;
 }
 
+/// One swap of a plan; `given` is asked of a V2 pair if it is not 0.
+struct Hop {
+    address pool;
+    uint8 kind;
+    address tokenOut;
+    uint24 feePpm;
+    uint96 given;
+}
+
+/// What a plan says, before it is packed; `source` is the pool that lends, for the lenders that are a pool.
+struct Plan {
+    uint64 ticket;
+    uint8 lender;
+    address asset;
+    uint256 amountIn;
+    uint256 minProfit;
+    uint256 lastBlock;
+    address source;
+    Hop[] hops;
+}
+
+/// A packer of our own, written from the interface's words.
+function pack(Plan memory p) pure returns (bytes memory data) {
+    data = abi.encodePacked(
+        p.ticket,
+        uint40(p.lastBlock),
+        p.lender,
+        uint32(uint160(p.asset)),
+        uint112(p.amountIn),
+        uint112(p.minProfit)
+    );
+    if (p.lender == 6 || p.lender == 7) data = abi.encodePacked(data, p.source);
+    for (uint256 i; i < p.hops.length; ++i) {
+        Hop memory hop = p.hops[i];
+        data = abi.encodePacked(data, hop.given != 0 ? 2 : hop.kind);
+        if (hop.kind == 1) data = abi.encodePacked(data, hop.feePpm);
+        if (hop.given != 0) data = abi.encodePacked(data, hop.given);
+        data = abi.encodePacked(data, uint32(uint160(hop.pool)));
+        if (i + 1 < p.hops.length) data = abi.encodePacked(data, hop.tokenOut);
+    }
+}
+
 /// A small market with the real bytecode of Uniswap V2, Uniswap V3 and WETH, lenders, and the executor as shipped.
 abstract contract Base {
     uint8 internal constant OWN = 0;
@@ -43,6 +85,15 @@ abstract contract Base {
     uint8 internal constant AAVE_V3 = 2;
     uint8 internal constant BALANCER_V2 = 3;
     uint8 internal constant MAKER = 4;
+    uint8 internal constant MORPHO = 5;
+    uint8 internal constant UNISWAP_V3 = 6;
+    uint8 internal constant UNISWAP_V2 = 7;
+    uint8 internal constant AAVE_V3_SECOND = 8;
+    uint8 internal constant AAVE_V3_THIRD = 9;
+    uint8 internal constant FLASH_SWAP = 10;
+
+    bytes32 internal constant PAIR_HASH = 0x96e8ac4277198ff8b6f785478aa9a39f403cb768dd02cbee326c3e7da348845f;
+    bytes32 internal constant POOL_HASH = 0xe34f199b19b2b4f47f68442619d555527d244f78a3297ea89325f843f87b8b54;
 
     address internal constant OWNER = address(0x0A11CE);
     address internal constant OPERATOR = address(0x0B0B);
@@ -63,19 +114,27 @@ abstract contract Base {
     address internal daiB;
     address internal daiV3;
     address internal daiV3High;
+    address internal daiUsdcV3;
+    address internal usdcWethV3;
+    address internal usdtUsdcV3;
     address internal usdtA;
     address internal usdtB;
     address internal usdcA;
     address internal usdcDai;
     address internal usdtDai;
+    address internal usdcUsdt;
+    address internal usdcDaiB;
 
     AaveV2Lender internal aaveV2;
     AaveV3Lender internal aaveV3;
+    AaveV3Lender internal spark;
+    AaveV3Lender internal prime;
     BalancerV2Lender internal balancerV2;
+    MorphoLender internal morpho;
     DssFlashStandIn internal maker;
     IExecutor internal executor;
 
-    uint256 private _tickets;
+    uint64 private _tickets = 0xa4b0_0000_0000_0000;
 
     function setUp() public virtual {
         weth = _create(vm.getCode("../node_modules/canonical-weth/build/contracts/WETH9.json"));
@@ -102,22 +161,56 @@ abstract contract Base {
         usdtDai = v2Pair(dexA, usdt, 1_000_000e6, dai, 1_000_000e18);
         daiV3 = v3Pool(500, dai, 2_000_000e18, weth, 1000e18);
         daiV3High = v3Pool(3000, dai, 2_100_000e18, weth, 1000e18);
+        usdcDaiB = v2Pair(dexB, usdc, 1_000_000e6, dai, 1_000_000e18);
+        usdcWethV3 = v3Pool(500, usdc, 2_100_000e6, weth, 1000e18);
+        usdcUsdt = v2Pair(dexA, usdc, 1_000_000e6, usdt, 1_000_000e6);
+        daiUsdcV3 = v3Pool(500, dai, 1_000_000e18, usdc, 1_000_000e6);
+        usdtUsdcV3 = v3Pool(500, usdt, 1_000_000e6, usdc, 1_000_000e6);
 
         aaveV2 = new AaveV2Lender();
         aaveV3 = new AaveV3Lender();
+        spark = new AaveV3Lender();
+        prime = new AaveV3Lender();
         balancerV2 = new BalancerV2Lender();
+        morpho = new MorphoLender();
         maker = DssFlashStandIn(artifact("DssFlashStandIn", abi.encode(dai)));
         DevToken(dai).setMinter(address(maker), true);
         maker.file("max", 10_000_000e18);
         stock(address(aaveV2));
         stock(address(aaveV3));
         stock(address(balancerV2));
-
-        executor = newExecutor([address(aaveV2), address(aaveV3), address(balancerV2), address(maker)]);
+        stock(address(spark));
+        stock(address(prime));
+        stock(address(morpho));
+        executor = newExecutor(setup());
     }
 
-    function newExecutor(address[4] memory lenders) internal returns (IExecutor) {
-        return IExecutor(artifact("Executor", abi.encode(OWNER, OPERATOR, TREASURY, lenders)));
+    function newExecutor(IExecutor.Setup memory s) internal returns (IExecutor) {
+        return IExecutor(artifact("Executor", abi.encode(s)));
+    }
+
+    /// Everything there is, and floors of 1.
+    function setup() internal view returns (IExecutor.Setup memory s) {
+        s.owner = OWNER;
+        s.operator = OPERATOR;
+        s.treasury = TREASURY;
+        s.lenders[AAVE_V2] = address(aaveV2);
+        s.lenders[AAVE_V3] = address(aaveV3);
+        s.lenders[BALANCER_V2] = address(balancerV2);
+        s.lenders[MAKER] = address(maker);
+        s.lenders[MORPHO] = address(morpho);
+        s.lenders[AAVE_V3_SECOND] = address(spark);
+        s.lenders[AAVE_V3_THIRD] = address(prime);
+        s.v2 = new IExecutor.ExchangeV2[](2);
+        s.v2[0] = IExecutor.ExchangeV2(address(dexA), PAIR_HASH, 3000);
+        s.v2[1] = IExecutor.ExchangeV2(address(dexB), PAIR_HASH, 3000);
+        s.v3 = new IExecutor.ExchangeV3[](1);
+        s.v3[0] = IExecutor.ExchangeV3(address(dexV3), POOL_HASH);
+        s.assets = new IExecutor.Asset[](4);
+        s.assets[0] = IExecutor.Asset(weth, 1);
+        s.assets[1] = IExecutor.Asset(dai, 1);
+        s.assets[2] = IExecutor.Asset(usdc, 1);
+        s.assets[3] = IExecutor.Asset(usdt, 1);
     }
 
     /// Deploys what is shipped: the committed artifact, not a compilation of forge's own.
@@ -184,42 +277,83 @@ abstract contract Base {
 
     // ---- plans
 
-    function hop(address pool, uint8 kind, address tokenIn) internal view returns (IExecutor.Hop memory) {
-        return IExecutor.Hop(pool, kind, ITokenPair(pool).token0() == tokenIn, kind == 0 ? 3000 : 0);
+    /// A pool's own fee and other token make the hop.
+    function hop(address pool, uint8 kind, address tokenIn) internal view returns (Hop memory) {
+        address token0 = ITokenPair(pool).token0();
+        address tokenOut = token0 == tokenIn ? ITokenPair(pool).token1() : token0;
+        return Hop(pool, kind, tokenOut, kind == 1 ? IUniswapV3Pool(pool).fee() : 0, 0);
     }
 
-    function plan(uint8 lender, address asset, uint256 amountIn, IExecutor.Hop[] memory hops)
-        internal
-        returns (IExecutor.Plan memory)
-    {
-        bytes32 ticket = keccak256(abi.encode("ticket", ++_tickets));
-        return IExecutor.Plan(ticket, lender, asset, amountIn, 1, block.number + 2, hops);
+    function plan(uint8 lender, address asset, uint256 amountIn, Hop[] memory hops) internal returns (Plan memory) {
+        address source = lender == UNISWAP_V3 || lender == UNISWAP_V2 ? lendingPool(lender, asset) : address(0);
+        return Plan(++_tickets, lender, asset, amountIn, 1, block.number + 2, source, hops);
+    }
+
+    /// A pool of the asset that no route of the tests trades on.
+    function lendingPool(uint8 lender, address asset) internal view returns (address) {
+        if (lender == UNISWAP_V3) return asset == usdt ? usdtUsdcV3 : asset == weth ? daiV3High : daiUsdcV3;
+        return asset == dai ? usdcDai : asset == weth ? usdcA : usdcUsdt;
     }
 
     function route(address poolA, uint8 kindA, address poolB, uint8 kindB, address asset, address middle)
         internal
         view
-        returns (IExecutor.Hop[] memory hops)
+        returns (Hop[] memory hops)
     {
-        hops = new IExecutor.Hop[](2);
+        hops = new Hop[](2);
         hops[0] = hop(poolA, kindA, asset);
         hops[1] = hop(poolB, kindB, middle);
     }
 
     /// DAI to WETH on A, back on B: pays up to about 25,000 DAI.
-    function good(uint8 lender) internal returns (IExecutor.Plan memory) {
+    function good(uint8 lender) internal returns (Plan memory) {
         return plan(lender, dai, 10_000e18, route(daiA, 0, daiB, 0, dai, weth));
     }
 
-    function run(IExecutor.Plan memory p) internal returns (uint256) {
-        vm.prank(OPERATOR);
-        return executor.execute(p);
+    function calldataOf(Plan memory p) internal pure returns (bytes memory) {
+        return bytes.concat(IExecutor.executePacked.selector, pack(p));
     }
 
-    function refused(IExecutor.Plan memory p, bytes memory reason) internal {
+    /// Calls as whoever is pranked; what it reverts with is passed on.
+    function execute(Plan memory p) internal returns (uint256) {
+        (bool success, bytes memory returned) = address(executor).call(calldataOf(p));
+        if (!success) {
+            assembly {
+                revert(add(returned, 32), mload(returned))
+            }
+        }
+        return abi.decode(returned, (uint256));
+    }
+
+    function run(Plan memory p) internal returns (uint256) {
         vm.prank(OPERATOR);
-        vm.expectRevert(reason);
-        executor.execute(p);
+        return execute(p);
+    }
+
+    function refused(Plan memory p, bytes memory reason) internal {
+        refusedRaw(calldataOf(p), reason);
+    }
+
+    function refusedRaw(bytes memory data, bytes memory reason) internal {
+        vm.prank(OPERATOR);
+        (bool success, bytes memory returned) = address(executor).call(data);
+        require(!success, "was not refused");
+        require(keccak256(returned) == keccak256(reason), string.concat("another reason: ", hexText(returned)));
+    }
+
+    /// What a lender's callback brings, as the executor hashes it.
+    function context(uint8 kind, address lender, bytes memory data) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(uint256(kind) << 160 | uint160(lender), data));
+    }
+
+    function unexpected(address caller, uint8 kind, bytes32 awaited, bytes memory data)
+        internal
+        pure
+        returns (bytes memory)
+    {
+        return abi.encodeWithSelector(
+            IExecutor.UnexpectedCallback.selector, caller, kind, awaited, context(kind, caller, data)
+        );
     }
 
     // ---- arithmetic of our own, to compare with
@@ -247,8 +381,22 @@ abstract contract Base {
 
     function loanFee(uint8 lender, uint256 amount) internal pure returns (uint256) {
         if (lender == AAVE_V2) return amount * 9 / 10_000;
-        if (lender == AAVE_V3) return (amount * 5 + 9999) / 10_000;
+        if (lender == AAVE_V3 || lender == AAVE_V3_SECOND || lender == AAVE_V3_THIRD) {
+            return (amount * 5 + 9999) / 10_000;
+        }
+        if (lender == UNISWAP_V3) return (amount * 500 + 999_999) / 1_000_000;
+        if (lender == UNISWAP_V2) return (amount * 1000 + 996) / 997 - amount;
         return 0;
+    }
+
+    function hexText(bytes memory data) internal pure returns (string memory) {
+        bytes16 digits = "0123456789abcdef";
+        bytes memory out = new bytes(data.length * 2);
+        for (uint256 i; i < data.length; ++i) {
+            out[2 * i] = digits[uint8(data[i]) >> 4];
+            out[2 * i + 1] = digits[uint8(data[i]) & 15];
+        }
+        return string(out);
     }
 
     function sqrt(uint256 x) internal pure returns (uint256 root) {

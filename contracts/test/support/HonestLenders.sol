@@ -8,7 +8,9 @@ import {
     IAaveV3Pool,
     IAaveV3SimpleReceiver,
     IBalancerV2Recipient,
-    IBalancerV2Vault
+    IBalancerV2Vault,
+    IMorpho,
+    IMorphoFlashLoanCallback
 } from "../../src/external/ILenders.sol";
 
 library Pay {
@@ -97,5 +99,17 @@ contract BalancerV2Lender is IBalancerV2Vault {
         for (uint256 i; i < tokens.length; ++i) {
             require(IERC20(tokens[i]).balanceOf(address(this)) >= before[i] + fees[i], "BAL#515");
         }
+    }
+}
+
+/// Morpho Blue's order: pay out, call back, pull; no fee, no token in the callback.
+contract MorphoLender is IMorpho {
+    using Pay for address;
+
+    function flashLoan(address token, uint256 assets, bytes calldata data) external {
+        require(assets != 0, "zero assets");
+        token.out(msg.sender, assets);
+        IMorphoFlashLoanCallback(msg.sender).onMorphoFlashLoan(assets, data);
+        token.pull(msg.sender, assets);
     }
 }

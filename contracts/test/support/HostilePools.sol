@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IUniswapV3SwapCallback} from "../../src/external/IPools.sol";
 import {Pay} from "./HonestLenders.sol";
+import {HostileLender} from "./HostileLender.sol";
 
 /// A V3 pool that pays and charges what it is told to, honestly or not.
 contract HostileV3Pool {
@@ -22,15 +23,15 @@ contract HostileV3Pool {
         OtherCallsBack
     }
 
-    address public immutable token0;
-    address public immutable token1;
+    address public token0;
+    address public token1;
+    uint24 public fee;
     Fault public fault;
     uint256 public out;
     HostileV3Pool public accomplice;
 
-    constructor(address token0_, address token1_) {
-        token0 = token0_;
-        token1 = token1_;
+    function init(address token0_, address token1_, uint24 fee_) external {
+        (token0, token1, fee) = (token0_, token1_, fee_);
     }
 
     function set(Fault fault_, uint256 out_, HostileV3Pool accomplice_) external {
@@ -75,15 +76,15 @@ contract HostileV3Pool {
 contract HostileV2Pair {
     using Pay for address;
 
-    address public immutable token0;
-    address public immutable token1;
+    address public token0;
+    address public token1;
+    uint24 public constant fee = 500;
     uint112 public reserve0;
     uint112 public reserve1;
     address public payee;
 
-    constructor(address token0_, address token1_) {
-        token0 = token0_;
-        token1 = token1_;
+    function init(address token0_, address token1_) external {
+        (token0, token1) = (token0_, token1_);
     }
 
     /// With a payee, the output goes there, whoever was to have it.
@@ -104,13 +105,46 @@ contract HostileV2Pair {
     }
 }
 
-/// Answers token0 and token1 with more than an address.
-contract NotQuiteAPool {
-    function token0() external pure returns (uint256) {
-        return type(uint256).max;
+/// Makes hostile pools where Uniswap's factories would make good ones.
+contract HostileFactory {
+    function pairHash() external pure returns (bytes32) {
+        return keccak256(type(HostileV2Pair).creationCode);
     }
 
-    function token1() external pure returns (uint256) {
-        return type(uint256).max;
+    function poolHash() external pure returns (bytes32) {
+        return keccak256(type(HostileV3Pool).creationCode);
+    }
+
+    function pair(address a, address b) external returns (HostileV2Pair made) {
+        if (b < a) (a, b) = (b, a);
+        made = new HostileV2Pair{salt: keccak256(abi.encodePacked(a, b))}();
+        made.init(a, b);
+    }
+
+    function pool(address a, address b, uint24 fee) external returns (HostileV3Pool made) {
+        if (b < a) (a, b) = (b, a);
+        made = new HostileV3Pool{salt: keccak256(abi.encode(a, b, fee))}();
+        made.init(a, b, fee);
+    }
+
+    function lenderHash() external pure returns (bytes32) {
+        return keccak256(type(HostileLender).creationCode);
+    }
+
+    /// A lender where a pair of these tokens would be.
+    function lendingPair(address a, address b, uint8 kind, uint112 reserveA, uint112 reserveB)
+        external
+        returns (HostileLender made)
+    {
+        if (b < a) (a, b, reserveA, reserveB) = (b, a, reserveB, reserveA);
+        made = new HostileLender{salt: keccak256(abi.encodePacked(a, b))}();
+        made.init(a, b, kind, reserveA, reserveB);
+    }
+
+    /// A lender where a V3 pool of these tokens would be.
+    function lendingPool(address a, address b) external returns (HostileLender made) {
+        if (b < a) (a, b) = (b, a);
+        made = new HostileLender{salt: keccak256(abi.encode(a, b, 500))}();
+        made.init(a, b, 0, 0, 0);
     }
 }

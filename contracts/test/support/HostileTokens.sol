@@ -12,7 +12,11 @@ contract HostileToken {
         DebitsMore,
         KeepsAllowance,
         Calls,
-        ShortBalance
+        ShortBalance,
+        ReturnsNothing,
+        Blocks,
+        Rebases,
+        PaysLess
     }
 
     mapping(address account => uint256) private _balances;
@@ -67,6 +71,7 @@ contract HostileToken {
 
     function _move(address from, address to, uint256 amount) private returns (uint256) {
         if (_shows(Fault.ReturnsFalse, from)) return 0;
+        require(!_shows(Fault.Blocks, to), "HostileToken: blocked");
         require(!_shows(Fault.Reverts, from), "HostileToken: no");
         _balances[from] -= _shows(Fault.DebitsMore, from) ? amount + 1 : amount;
         _balances[to] += _shows(Fault.TakesFee, from) ? amount * 9 / 10 : amount;
@@ -74,6 +79,13 @@ contract HostileToken {
             called = true;
             bool success;
             (success, callFailure) = _target.call(_data);
+        }
+        if (_shows(Fault.Rebases, from)) _balances[from] /= 2;
+        if (_shows(Fault.PaysLess, to)) _balances[to] -= amount / 100;
+        if (_shows(Fault.ReturnsNothing, from)) {
+            assembly {
+                return(0, 0)
+            }
         }
         return _shows(Fault.ReturnsTwo, from) ? 2 : 1;
     }
