@@ -43,6 +43,12 @@ EXPLAINED: dict[tuple[str, str], str] = {
     ("SOURCE_AT, base, address(0))", "SOURCE_AT, base, address(1))"): (
         "equivalent: whom no pool may be is nobody, and no factory makes a pool there either"
     ),
+    ("saltV3(one, other, ", "saltV3(other, one, "): "equivalent: the tokens are sorted inside",
+    ("saltV2(one, other)", "saltV2(other, one)"): "equivalent: the tokens are sorted inside",
+    ("_pairV2(takes, gives, ", "_pairV2(gives, takes, "): "equivalent: the tokens are sorted inside",
+    ("_pairV2(token0, token1, ", "_pairV2(token1, token0, "): "equivalent: the tokens are sorted inside",
+    ("if (gain > fee)", "if (gain >= fee)"): "equivalent: where they are equal both make 0",
+    ("out > amountIn ?", "out >= amountIn ?"): "equivalent: where they are equal both make 0",
     ("sub(end, start), 0, 0)", "add(end, start), 0, 0)"): (
         "equivalent but for gas: more bytes behind the arguments, which the ABI ignores"
     ),
