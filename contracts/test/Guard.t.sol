@@ -429,6 +429,7 @@ contract GuardTest is Base {
         require(executor.asset(0).floor == 1 && executor.lenderAllowed(9) && !executor.paused(), "neighbours");
     }
 
+    /// forge-config: default.fuzz.runs = 500
     function testFuzz_tickets(uint64[8] memory tickets, uint8 near) external {
         for (uint256 i; i < tickets.length; ++i) {
             if (near >> i & 1 == 1) tickets[i] %= 130;

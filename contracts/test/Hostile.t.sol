@@ -579,6 +579,19 @@ contract HostileTest is Base {
         refused(p, abi.encodeWithSelector(IExecutor.NoOutput.selector, address(pool)));
     }
 
+    /// The smallest input there is, in both directions.
+    function test_v3_chargesOneUnit() external {
+        for (uint256 i; i < 2; ++i) {
+            (address asset, address middle) = i == 0 ? (dai, weth) : (weth, dai);
+            HostileV3Pool pool = _factory.pool(dai, weth, ++_fees);
+            fund(middle, address(pool), 1e18);
+            pool.set(HostileV3Pool.Fault.None, 1e18, pool);
+            Plan memory p = plan(BALANCER_V2, asset, 1, route(address(pool), 1, daiV3High, 1, asset, middle));
+            require(run(p) > 0, "no profit");
+            eq(held(asset, address(pool)), 1, "charged");
+        }
+    }
+
     function test_v3_paysMoreThanItSays() external {
         fund(weth, address(executor), 10);
         (Plan memory p,) = _first(HostileV3Pool.Fault.PaysMoreThanSaid, 1e18);

@@ -344,6 +344,7 @@ contract TradeTest is Base {
         }
     }
 
+    /// forge-config: default.fuzz.runs = 200
     function testFuzz_feePpm(uint256 amountIn, uint24 feePpm) external {
         amountIn = bound(amountIn, 1e18, 100_000e18);
         feePpm = uint24(bound(feePpm, 3000, 999_999));

@@ -42,7 +42,7 @@ class Budget:
 
 @pytest.fixture(scope="module")
 def budget() -> Budget:
-    return Budget(118)
+    return Budget(220)
 
 
 @pytest.mark.parametrize("isolation", [(), ("--isolate",)], ids=["one transaction a test", "isolated calls"])

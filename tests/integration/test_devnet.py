@@ -251,7 +251,15 @@ async def _dislocate(chain: Devnet, rpc: JsonRpc, rich: BookPool, ppm: int) -> N
     await rpc.call("evm_setAutomine", [True])
 
 
-def _plan(chain: Devnet, lender: str, asset: str, amount: int, rich: BookPool, cheap: BookPool) -> bytes:
+def _plan(
+    chain: Devnet,
+    lender: str,
+    asset: str,
+    amount: int,
+    rich: BookPool,
+    cheap: BookPool,
+    source: Address | None = None,
+) -> bytes:
     """Sells the dear one where it is dear; the amounts of the hops are the contract's to find."""
     base = chain.book.token(asset)
     order = (rich, cheap) if base.address == rich.token0 else (cheap, rich)
@@ -269,7 +277,7 @@ def _plan(chain: Devnet, lender: str, asset: str, amount: int, rich: BookPool, c
         tuple(HopAmount(hop, 0, 0, 0) for hop in hops),
         BlockRef(0, "0x", "0x", 0, Wei(0), 0, 0),
     )
-    return encode_execute("0x" + "07" * 32, LenderId(lender), found, 2 * plan.floor(asset), 10**9)
+    return encode_execute("0x" + "07" * 32, LenderId(lender), found, 2 * plan.floor(asset), 10**9, source)
 
 
 @pytest.mark.parametrize(("lender", "asset", "other", "whole"), _LOANS)
@@ -292,6 +300,47 @@ async def test_a_loan_pays_for_a_trade(
     earned = await ask(rpc, book.token(asset).address, "balanceOf(address)", ["uint256"], book.treasury)
     assert earned == promised > 0
     assert int(receipt["gasUsed"], 16) < 600_000
+
+
+@pytest.mark.parametrize(
+    ("lender", "source"),
+    [
+        ("uniswap_v2", None),
+        ("uniswap_v2", "DAI/WETH"),
+        ("uniswap_v3", "USDC/WETH"),
+        ("uniswap_v3", "DAI/WETH"),
+    ],
+)
+async def test_a_pool_lends(chain: Devnet, rpc: JsonRpc, lender: str, source: str | None) -> None:
+    """A pair or pool apart from the cycle, or, without one, the cycle's own last pair."""
+    book = chain.book
+    rich, cheap, *_ = book.pools_of("WETH", "USDC")
+    await _dislocate(chain, rpc, rich, 30_000)
+    pool = None
+    if source is not None:
+        pool = next(p for p in book.pools_of(*source.split("/")) if p.kind == lender)
+    lent = pool.address if pool is not None else None
+    payload = _plan(chain, lender, "WETH", plan.units("WETH", 8), rich, cheap, lent)
+    transaction = {
+        "from": book.wallet,
+        "to": book.executor,
+        "data": "0x" + payload.hex(),
+        "gas": hex(2_000_000),
+    }
+    promised = int(await rpc.call("eth_call", [transaction, "latest"]), 16)
+    weth = book.token("WETH").address
+    before = 0 if lent is None else await ask(rpc, weth, "balanceOf(address)", ["uint256"], lent)
+    receipt = await rpc.call("eth_sendTransactionSync", [transaction])
+    assert receipt["status"] == "0x1"
+    assert await ask(rpc, weth, "balanceOf(address)", ["uint256"], book.treasury) == promised > 0
+    assert await ask(rpc, weth, "balanceOf(address)", ["uint256"], book.executor) == 0
+    if pool is not None:
+        paid = await ask(rpc, weth, "balanceOf(address)", ["uint256"], pool.address) - before
+        lent_amount = plan.units("WETH", 8)
+        if lender == "uniswap_v3":
+            assert paid == -(-lent_amount * pool.fee_ppm // PPM)
+        else:
+            assert paid == -(-lent_amount * 1000 // 997) - lent_amount
 
 
 async def test_the_vault_does_not_lend_what_it_has_not(chain: Devnet, rpc: JsonRpc) -> None:
