@@ -11,7 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_exponential_jitter,
+)
 
 from arbtui.approval import ApproveMode, new_ticket_id
 from arbtui.chain import ChainPolicy, Node, NodeHealth, NodeState
@@ -170,14 +176,21 @@ class Engine:
 
         Raises UnavailableError where the node stays away for longer than NODE_PATIENCE_S.
         """
-        async with self._turn:
-            await self._begin()
-        end = None if seconds is None else self._clock.monotonic() + seconds
-        while not stop.is_set() and not enough(self.tally):
-            block = await self._next_head(stop, end)
-            if block is None:
-                break
-            await self._on_block(block, deciding=True)
+        try:
+            async with self._turn:
+                await self._begin()
+            end = None if seconds is None else self._clock.monotonic() + seconds
+            while not stop.is_set() and not enough(self.tally):
+                block = await self._next_head(stop, end)
+                if block is None:
+                    break
+                await self._on_block(block, deciding=True)
+        finally:
+            # However it ends, also where the node went first: no ticket stays without a word.
+            await self._flush(
+                [w for t in self._waiting for w in self._expire(t, "the run ended before it was sent")]
+            )
+            self._waiting.clear()
         await self._drain()
 
     async def _begin(self) -> None:
@@ -225,10 +238,6 @@ class Engine:
 
     async def _drain(self) -> None:
         """No new tickets; a transaction in flight is watched to its end, for DRAIN_S at most."""
-        await self._flush(
-            [w for t in self._waiting for w in self._expire(t, "the run ended before it was sent")]
-        )
-        self._waiting.clear()
         end = self._clock.monotonic() + DRAIN_S
         while self._sending.flight is not None:
             block = await self._next_head(asyncio.Event(), end)
@@ -246,7 +255,7 @@ class Engine:
             async with self._turn:
                 await self._take_commands()
             async with self._turn:
-                moved = await self._patiently(lambda: self._watching.step(self._chain.poll_interval_s))
+                moved = await self._patiently(lambda: self._watching.step(self._chain.poll_interval_s), stop)
                 if moved is not None:
                     await self._flush(self._took(moved))
         return None
@@ -285,10 +294,16 @@ class Engine:
     async def _patiently_latest(self) -> BlockRef:
         return await self._patiently(self._node.block)
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _patiently(self, ask: Callable[[], Awaitable[T]], stop: asyncio.Event | None = None) -> T:
+        """`ask` until it answers, for NODE_PATIENCE_S; no longer than one try once `stop` is set."""
+        patience = stop_after_delay(NODE_PATIENCE_S)
+
+        def given_up(state: RetryCallState) -> bool:
+            return bool((stop is not None and stop.is_set()) or patience(state))
+
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type((NodeUnreachable, MalformedAnswer, NodeError)),
-            stop=stop_after_delay(NODE_PATIENCE_S),
+            stop=given_up,
             wait=wait_exponential_jitter(multiplier=0.1, max=3, jitter=0.1),
             before_sleep=lambda state: self._say_once(state.attempt_number),
             reraise=True,
