@@ -319,6 +319,8 @@ class Engine:
     async def _on_block(self, block: BlockRef, *, deciding: bool) -> None:
         try:
             async with self._turn:
+                # What had the turn before may have taken the market further.
+                block = self._watching.head
                 await self._work(block, deciding=deciding)
         except (NodeUnreachable, MalformedAnswer, NodeError) as error:
             # The block's work is lost, nothing else: state is read anew at the next head.
