@@ -296,6 +296,10 @@ class Sending:
         signed = await self._signer.sign(transaction, flight.intent.ticket_id)
         if "0x" + keccak(signed.raw).hex() != signed.tx_hash:
             raise RefusedError("the signer's hash is not that of its bytes: nothing was sent")
+        for at, earlier in enumerate(flight.attempts):
+            if earlier.tx_hash == signed.tx_hash:
+                # The same fees again are the same transaction.
+                return await self._deliver(flight, at, writes)
         attempt = Attempt(
             execution_id=flight.id,
             number=len(flight.attempts) + 1,
@@ -574,10 +578,9 @@ class Sending:
 
     async def _fees(self, flight: Flight, market: Fees, block: BlockRef, ceiling: int) -> Fees | None:
         """Fees that replace every attempt of the nonce (FB-8), by the rule of the client; None above the ceiling."""
-        pooled = [attempt for attempt in flight.attempts if attempt.delivery is not Delivery.REJECTED]
         old = Fees(
-            max((attempt.max_fee_per_gas for attempt in pooled), default=0),
-            max((attempt.max_priority_fee_per_gas for attempt in pooled), default=0),
+            max((attempt.max_fee_per_gas for attempt in flight.attempts), default=0),
+            max((attempt.max_priority_fee_per_gas for attempt in flight.attempts), default=0),
         )
         rule = await self._client_rule()
         base = _next_base(block)
@@ -608,6 +611,9 @@ class Sending:
             return
         if flight.only_private or not lowest or self._signer is None:
             return
+        if flight.nonce is not None and seen.nonce < flight.nonce:
+            await self._fill(seen.nonce, flight, block, writes)
+            return
         due, now = flight.due, self._clock.monotonic()
         if flight.cancelling:
             if due is not None and (due.at > now or due.block > block.number):
@@ -624,6 +630,27 @@ class Sending:
                     await self._again(flight, at, writes)
                 return
         await self._cancel(flight, block, writes)
+
+    async def _fill(self, nonce: int, waiting: Flight, block: BlockRef, writes: list[Write]) -> None:
+        """Rule NM-6: a lower nonce is free and nothing of ours holds it (its user was undone): a self-transfer does.
+
+        It is an execution like any other, without a ticket and past its deadline from the start.
+        """
+        now = self._clock.utc()
+        name = f"gap{nonce}-{waiting.id}-{block.number}"
+        intent = Intent(name, name, "", self._chain_id, self._wallet.address, 0, now)
+        filler = Flight(intent, _S.PREPARED, None, sent_at=self._clock.monotonic())
+        self._journal.intend(intent)
+        self._flights[name] = filler
+        writes.append(lambda b: b.adopt(OpenExecution(intent, _S.PREPARED, ())))
+        detail = f"nonce {nonce} is free below nonce {waiting.nonce} of execution {waiting.id}: filling it"
+        writes.append(lambda b: b.incident("gap", detail, execution_id=name))
+        base = _next_base(block)
+        tip = max(attempt.max_priority_fee_per_gas for attempt in waiting.attempts)
+        cap = min(2 * base + tip, filler.ceiling(AttemptKind.CANCEL, self._max_fee_per_gas))
+        recovery = await self._attempt(filler, nonce, Fees(cap, min(tip, cap)), AttemptKind.CANCEL, writes)
+        if recovery is None or filler.maybe_pooled:
+            writes.append(self._move(filler, _S.SUBMITTED, "handed to the node"))
 
     async def _cancel(self, flight: Flight, block: BlockRef, writes: list[Write]) -> None:
         nonce = flight.nonce
