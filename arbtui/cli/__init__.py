@@ -38,6 +38,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "Say why balances differ from settlements: sending goes on.",
     ),
     "executions": ("arbtui.cli.records:executions", "Executions with status, lender and profit."),
+    "recover": ("arbtui.cli.recover:recover", "What is not final, and what a start will do about it."),
     "report": ("arbtui.cli.report:report", "What was earned, what was missed and why."),
     "alert": ("arbtui.cli.alert:alert", "Tell somebody: channels, watch, what was told."),
     "metrics": ("arbtui.cli.metrics:metrics", "Figures for Prometheus, and /healthz, on loopback."),

@@ -42,7 +42,8 @@ from arbtui.engine.direct import Submitted, priced
 from arbtui.engine.moves import Moves, OpenPaths
 from arbtui.engine.policy import SearchPolicy, TicketPolicy
 from arbtui.engine.reconciling import Reconciler
-from arbtui.engine.sending import Sending, SettlementTerms, Write
+from arbtui.engine.sending import Sending
+from arbtui.engine.settling import SettlementTerms, Write
 from arbtui.engine.watching import Moved, Watching
 from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable, RefusedError, SnapshotError
 from arbtui.execution import Journal, OpenExecution
@@ -145,7 +146,8 @@ class Engine:
         #: Waiting tickets that were approved, and by whom.
         self._approved: dict[str, tuple[DecisionKind, str]] = {}
         self._seen: set[str] = set()
-        self._to_resume: deque[OpenExecution] = deque()
+        #: Blocks undone since the transactions were looked at last; None where that is not known.
+        self._removed: set[str] | None = None
         self._our_hashes: set[str] = set()
         #: Paths traded on paper that are still open: such a trade would have moved their pools.
         self._paper_open: dict[str, Cycle] = {}
@@ -193,6 +195,18 @@ class Engine:
             self._waiting.clear()
         await self._drain()
 
+    async def recover(self, seconds: float) -> bool:
+        """The recovery part alone: settle, send again, cancel; no ticket is made. Whether nothing is open any more."""
+        async with self._turn:
+            await self._begin()
+        end = self._clock.monotonic() + seconds
+        while (block := await self._next_head(asyncio.Event(), end)) is not None:
+            await self._on_block(block, deciding=False)
+            if self._sending.flight is None:
+                return True
+        self._say("something is still open; the journal has it")
+        return False
+
     async def _begin(self) -> None:
         if not self._recovered:
             self._recovered = True
@@ -218,7 +232,15 @@ class Engine:
                 terms = self._terms_of(known.intent.ticket_id)
                 await self._flush(await self._sending.settle_again(known, terms))
         self._our_hashes.update(attempt.tx_hash for known in latest for attempt in known.attempts)
-        self._to_resume.extend(self._journal.open_executions())
+        for known in (*self._journal.unfinished(), *self._journal.open_executions()):
+            if known.intent.execution_id in {
+                item.intent.execution_id for item in self._journal.open_executions()
+            }:
+                self._say(f"taking up execution {known.intent.execution_id} from the journal")
+            self._our_hashes.update(attempt.tx_hash for attempt in known.attempts)
+            await self._flush(self._sending.take_up(known, self._terms_of(known.intent.ticket_id)))
+        if self._sending.stopped is not None:
+            self._say(f"nothing is sent until somebody acknowledges: {self._sending.stopped}")
         await self._end_left_behind()
 
     async def _end_left_behind(self) -> None:
@@ -252,6 +274,9 @@ class Engine:
             head = self._watching.head
             if self._head is None or head.hash != self._head.hash:
                 return head
+            if self._sending.restless:
+                async with self._turn:
+                    await self._flush(await self._watch(head))
             async with self._turn:
                 await self._take_commands()
             async with self._turn:
@@ -264,6 +289,10 @@ class Engine:
         """What a step of the market means beside the market; the rows that tell of it."""
         self._arrived = moved.at
         writes: list[Write] = []
+        if moved.reset:
+            self._removed = None
+        elif self._removed is not None:
+            self._removed.update(block.hash for block in moved.removed)
         if moved.removed:
             self._moves.undo(moved.removed[-1].number)
             detail = (
@@ -375,7 +404,7 @@ class Engine:
                 to_send = best
         if to_send is not None:
             await self._execute(to_send, block)
-        if self._stage is Stage.LIVE and not self._to_resume:
+        if self._stage is Stage.LIVE and self._sending.sure:
             await self._flush(await self._reconciler.follow(block))
 
     def _nodes(self) -> list[Write]:
@@ -398,15 +427,10 @@ class Engine:
         )
 
     async def _watch(self, block: BlockRef) -> list[Write]:
-        writes: list[Write] = []
-        while self._sending.flight is None and self._to_resume:
-            known = self._to_resume.popleft()
-            self._say(f"taking up execution {known.intent.execution_id} from the journal")
-            self._our_hashes.update(attempt.tx_hash for attempt in known.attempts)
-            writes += await self._sending.resume(known, self._terms_of(known.intent.ticket_id), block)
-        writes += await self._sending.watch(block)
-        if self._sending.flight is not None:
-            self._our_hashes.update(attempt.tx_hash for attempt in self._sending.flight.attempts)
+        writes = await self._sending.watch(block, self._removed)
+        self._removed = set()
+        for flight in self._sending.followed:
+            self._our_hashes.update(attempt.tx_hash for attempt in flight.attempts)
         self._take_settlements()
         return writes
 
@@ -656,7 +680,7 @@ class Engine:
         return (
             self._stage in (Stage.LIVE, Stage.PAPER)
             and self._sending.flight is None
-            and not self._to_resume
+            and self._sending.stopped is None
             and self._reconciler.may_send
         )
 
@@ -746,6 +770,9 @@ class Engine:
         if kind == "snapshot":
             return await self._snapshot(argument)
         if kind == "acknowledge":
+            # With a number: a difference between balances and settlements; without: why the account was stopped.
+            if argument.get("id") is None:
+                return self._sending.acknowledge(safe_text(argument.get("by", "command line"), 32))
             result, writes = self._reconciler.acknowledge(argument)
             await self._flush(writes)
             return result
@@ -788,6 +815,8 @@ class Engine:
             return "refused: balances differ from settlements; see `arbtui acknowledge`"
         self._seen.add(ticket.id)
         self._approved[ticket.id] = (DecisionKind.APPROVED_BY_HAND, f"by {by}")
+        if self._sending.stopped is not None:
+            return f"approved: waits until somebody acknowledges: {self._sending.stopped}"
         if not self._may_send():
             return "approved: waits for the transaction in flight"
         state = await self._newest()
