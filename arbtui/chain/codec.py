@@ -95,7 +95,8 @@ def result_of(answer: Any, request_id: int, method: str) -> Any:
     error = answer.get("error")
     if error is not None:
         if not isinstance(error, dict) or answer.get("result") is not None:
-            raise Unfit("envelope", "an error that is no error object")
+            # Its words may say what happened all the same.
+            raise Unfit("envelope", f"an error that is no error object: {safe_text(str(error)[:400], 200)}")
         code, message = error.get("code"), error.get("message")
         if not isinstance(code, int) or isinstance(code, bool) or not isinstance(message, str):
             raise Unfit("envelope", "an error without code or message")

@@ -677,12 +677,19 @@ class Engine:
         return None, writes
 
     def _may_send(self) -> bool:
-        return (
-            self._stage in (Stage.LIVE, Stage.PAPER)
-            and self._sending.flight is None
-            and self._sending.stopped is None
-            and self._reconciler.may_send
-        )
+        return self._held_back() is None
+
+    def _held_back(self) -> str | None:
+        """Why nothing may be sent now; None where something may."""
+        if self._stage not in (Stage.LIVE, Stage.PAPER):
+            return f"stage {self._stage} executes nothing"
+        if self._sending.flight is not None:
+            return "another transaction is in flight"
+        if self._sending.stopped is not None:
+            return f"the account is stopped until somebody acknowledges: {self._sending.stopped}"
+        if not self._reconciler.may_send:
+            return "balances differ from settlements; see `arbtui acknowledge`"
+        return None
 
     def _lifetime(self) -> int:
         """Blocks a new ticket lives: two where it approves by itself, else what a person needs."""
@@ -732,10 +739,9 @@ class Engine:
         """
         async with self._turn:
             await self._begin()
-            if self._stage is not Stage.LIVE or not self._may_send():
-                raise RefusedError(
-                    "nothing is sent now: the stage is not live, or another transaction is in flight"
-                )
+            why = self._held_back() if self._stage is Stage.LIVE else f"the stage is {self._stage}, not live"
+            if why is not None:
+                raise RefusedError(f"nothing is sent now: {why}")
             state = await self._newest()
             block = state.block
             fees, _ = await self._look(block)

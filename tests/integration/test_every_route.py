@@ -39,7 +39,7 @@ LENDERS = {
     "DAI": {LenderId.MAKER},
 }
 #: Pairs that close cycles of three tokens, which the chain's own pools do not have.
-CLOSING = (("WETH", "USDT"), ("USDC", "DAI"))
+CLOSING = (("WETH", "USDT"), ("USDC", "DAI"), ("USDC", "WBTC"), ("USDC", "USDT"))
 
 
 @pytest.fixture(scope="module")
@@ -121,18 +121,22 @@ async def newest(engine: Engine) -> MarketState:
 async def made_to_pay(
     hand: Hand, engine: Engine, asset: Address, amount: int, shape: tuple[PoolKind, ...]
 ) -> list[Address]:
-    """The pools of a cycle of that shape, after one of its V2 pairs was moved so that it pays."""
+    """The pools of a cycle of that shape, after one of them was moved so that it pays."""
     await hand.align()
     named = {pool.address: pool for pool in hand.book.pools}
     state = await newest(engine)
     token = engine._tokens[asset]
     for way in cycles(list(state.pools.values()), asset, shape):
-        moved = next((pool for pool in way if pool.kind is V2 and pool.address in named), None)
+        moved = next(
+            (pool for pool in sorted(way, key=lambda pool: pool.kind) if pool.address in named), None
+        )
         if moved is None:
             continue
         pair = "/".join(hand.book.token_at(t).symbol for t in (moved.token0, moved.token1))
+        if hand.pool(pair, moved.dex, moved.kind.value).address != moved.address:
+            continue
         for offset in (25_000, -25_000):
-            await hand.dislocate(pair, offset, dex=moved.dex)
+            await hand.dislocate(pair, offset, dex=moved.dex, kind=moved.kind.value)
             path = [pool.address for pool in way]
             if priced(token, amount, path, await newest(engine)).gross_profit > amount // 200:
                 return path
@@ -162,7 +166,8 @@ async def test_through_every_lender_on_every_shape(devnet: Devnet, tmp_path: Pat
                 assert isinstance(sent, Submitted), (quote.lender, shape, sent)
                 assert sent.tx_hash, (quote.lender, shape, "no attempt was taken")
                 for _ in range(100):
-                    if engine.tally.confirmed + engine.tally.reverted > sum(map(len, used.values())):
+                    done = engine.tally.confirmed + engine.tally.reverted
+                    if done > sum(map(len, used.values())) and engine._sending.flight is None:
                         break
                     await hand.mine()
                     await asyncio.sleep(0.05)

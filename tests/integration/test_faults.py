@@ -17,7 +17,7 @@ from arbtui.devnet.faults import FaultProxy, fake_relay, fault_proxy
 from arbtui.devnet.hardhat import hardhat_node
 from arbtui.devnet.pools import Pool
 from arbtui.domain import Delivery
-from arbtui.errors import ArbtuiError, DevnetError, MalformedAnswer, NodeError, NodeUnreachable
+from arbtui.errors import ArbtuiError, DevnetError, MalformedAnswer, NodeError, NodeUnreachable, RateLimited
 from arbtui.execution.ports import SignedTx, UnsignedTx
 from arbtui.gas import Fees, bump, rule_of
 from arbtui.gas.replacement import RULES
@@ -215,7 +215,7 @@ async def test_a_limit_with_the_wait_it_asks_for(anvil: Anvil) -> None:
     async with before(anvil) as (proxy, rpc, _):
         rule = proxy.inject(faults.http(429, "{}", retry_after=7), "eth_blockNumber", times=2)
         for _ in range(2):
-            with pytest.raises(MalformedAnswer) as caught:
+            with pytest.raises(RateLimited) as caught:
                 await rpc.call("eth_blockNumber")
             found = classify(caught.value)
             assert (found.error_class, found.retry_after_s) == (ErrorClass.RATE_LIMITED, 7.0)

