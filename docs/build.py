@@ -79,7 +79,8 @@ NOTES: dict[str, tuple[str, str]] = {
     "gas.gas_limit_buffer": ("factor", "gas limit over the simulated gas"),
     "relays.url": (
         "",
-        "a private relay (eth_sendPrivateTransaction): every trade goes there and [nowhere else](transactions.md#private-relays)",
+        "a private relay (eth_sendPrivateTransaction): trades go there and "
+        "[nowhere else](transactions.md#private-relays)",
     ),
     "validation.min_liquidity_wei": ("wei", "check `liquidity`"),
     "validation.max_price_impact_bps": ("bps", "check `price_impact`"),
