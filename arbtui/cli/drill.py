@@ -21,6 +21,7 @@ _STYLES = {
     "injected": "bold red",
     "healed": "bold green",
     "incident": "yellow",
+    "recovery": "yellow",
     "decision": "cyan",
     "attempt": "cyan",
     "execution": "cyan",
@@ -65,10 +66,10 @@ def _list(as_json: bool) -> None:
 async def _run(chosen: Drill, seed: int, *, quiet: bool) -> DrillResult:
     loop, me = asyncio.get_running_loop(), asyncio.current_task()
     if me is not None:
-        # Ctrl-C is asyncio's; a kill or a closed terminal must end chain and engine by the same way out.
-        loop.add_signal_handler(signal.SIGTERM, me.cancel)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            loop.add_signal_handler(signal.SIGHUP, me.cancel)
+        # However it is stopped, chain and engines end by the same way out.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, me.cancel)
     if quiet:
         return await run_drill(chosen, seed)
     console = Console(highlight=False)

@@ -16,7 +16,8 @@ _DETAIL = 240
 @dataclass(frozen=True, slots=True)
 class Moment:
     """`at_s` in seconds from the drill's start. `what` is who speaks: chain, injected, healed, engine (a line of
-    its log), or what it wrote: ticket, decision, attempt, execution, incident, settled; at the end: verified, lost.
+    its log), or what it wrote: ticket, decision, attempt, execution, incident, recovery, settled; at the end:
+    verified, or lost and wrong.
     """
 
     at_s: float

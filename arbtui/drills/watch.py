@@ -24,13 +24,15 @@ class StoreWatch:
         self._directory = directory
         self._say = timeline
         self._reader: StoreReader | None = None
-        self._last = {"incident": 0, "execution_event": 0, "decision": 0}
+        self._last = {"incident": 0, "execution_event": 0, "decision": 0, "recovery_event": 0}
+        self._tables: set[str] = set()
         self._tickets: set[str] = set()
         self._settled: set[str] = set()
         self._told_attempts: dict[tuple[str, int], tuple[str, str]] = {}
         self.incidents: list[Row] = []
         self.events: list[Row] = []
         self.decisions: list[Row] = []
+        self.recoveries: list[Row] = []
         self.tickets: list[Row] = []
         self.attempts: dict[tuple[str, int], Row] = {}
         #: The newest block it has worked on.
@@ -48,6 +50,8 @@ class StoreWatch:
                 self._reader = open_store(self._directory)
             except StoreError:
                 return
+            names = self._reader.query("SELECT name FROM sqlite_master WHERE type = 'table'")
+            self._tables = {row["name"] for row in names}
         reader = self._reader
         with reader.snapshot():
             self.block = reader.query("SELECT coalesce(max(number), 0) AS newest FROM block")[0]["newest"]
@@ -62,6 +66,9 @@ class StoreWatch:
                 self.incidents.append(row)
                 kind = row["kind"] + (f" ({row['error_class']})" if row["error_class"] else "")
                 self._say("incident", f"{kind}: {row['detail']}")
+            for row in self._new(reader, "recovery_event"):
+                self.recoveries.append(row)
+                self._say("recovery", f"{row['error_class']}: {row['action']}, {row['reason']}")
             for row in self._new(reader, "execution_event"):
                 self.events.append(row)
                 self._say("execution", _sentence(row["execution_id"], row["to_status"], row["reason"]))
@@ -69,8 +76,10 @@ class StoreWatch:
                 self._settlement(row)
 
     def _new(self, reader: StoreReader, table: str) -> list[Row]:
+        if table not in self._tables:
+            return []
         rows = reader.query(
-            f"SELECT * FROM {table} WHERE id > ? ORDER BY id",  # noqa: S608 - one of three names above
+            f"SELECT * FROM {table} WHERE id > ? ORDER BY id",  # noqa: S608 - one of the names above
             (self._last[table],),
         )
         if rows:
@@ -142,6 +151,10 @@ class StoreWatch:
             for row in self.incidents
             for word in words
         )
+
+    def recovery(self, *classes: str) -> bool:
+        """A decision of the recovery system about an error of one of these classes."""
+        return any(row["error_class"] in classes for row in self.recoveries)
 
     def event(self, *words: str) -> bool:
         """A move of an execution whose reason has one of these words."""
