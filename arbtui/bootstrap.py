@@ -409,6 +409,7 @@ def _engine(
         tokens=desk.tokens,
         native_symbol=chain.native_symbol,
         max_fee_per_gas=config.gas.max_fee_per_gas,
+        block_time_s=chain.block_time_s,
     )
     return Engine(
         node=node,

@@ -16,7 +16,8 @@ CREATE TABLE attempt (
     max_priority_fee_per_gas_real REAL GENERATED ALWAYS AS (CAST(max_priority_fee_per_gas AS REAL)) VIRTUAL,
     delivery TEXT NOT NULL
         CHECK (delivery IN ('unsent', 'delivered', 'rejected', 'not_delivered', 'ambiguous')),
-    error TEXT NOT NULL DEFAULT '',
+    error TEXT NOT NULL DEFAULT '', visibility TEXT NOT NULL DEFAULT 'public'
+    CHECK (visibility IN ('public', 'private')),
     PRIMARY KEY (execution_id, number)
 ) STRICT;
 
@@ -150,7 +151,7 @@ CREATE TABLE execution (
         CHECK (mined_at GLOB '????-??-??T??:??:??.??????[+Z]*'),
     error_class TEXT NOT NULL DEFAULT '',
     reason TEXT NOT NULL DEFAULT ''
-) STRICT;
+, final_block INTEGER) STRICT;
 
 CREATE TABLE execution_event (
     id INTEGER PRIMARY KEY,
@@ -244,6 +245,25 @@ CREATE TABLE opportunity (
     CHECK (rate_numerator IS NULL OR (rate_numerator <> '' AND rate_numerator NOT GLOB '*[^0-9]*')), rate_denominator TEXT
     CHECK (rate_denominator IS NULL OR (rate_denominator <> '' AND rate_denominator NOT GLOB '*[^0-9]*')), rate_pools TEXT CHECK (rate_pools IS NULL OR json_valid(rate_pools)),
     PRIMARY KEY (run, id)
+) STRICT;
+
+CREATE TABLE recovery_event (
+    id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL REFERENCES run (id),
+    block INTEGER,
+    at TEXT NOT NULL
+        CHECK (at GLOB '????-??-??T??:??:??.??????[+Z]*'),
+    execution_id TEXT NOT NULL,
+    error_class TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    action TEXT NOT NULL,
+    nonce_rule TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    tries INTEGER NOT NULL, -- how often this class was met before in this execution
+    next_at TEXT
+        CHECK (next_at GLOB '????-??-??T??:??:??.??????[+Z]*'), -- not before
+    next_block INTEGER, -- not before
+    alarm INTEGER NOT NULL CHECK (alarm IN (0, 1))
 ) STRICT;
 
 CREATE TABLE run (
@@ -400,6 +420,8 @@ CREATE INDEX opportunity_by_block ON opportunity (run, block);
 
 CREATE INDEX opportunity_by_outcome ON opportunity (outcome, at);
 
+CREATE INDEX recovery_event_by_execution ON recovery_event (execution_id, id);
+
 CREATE INDEX ticket_by_opportunity ON ticket (run, opportunity_id);
 
 CREATE INDEX ticket_by_time ON ticket (created_at);
@@ -440,4 +462,14 @@ END;
 CREATE TRIGGER execution_event_is_never_deleted BEFORE DELETE ON execution_event
 BEGIN
     SELECT RAISE(ABORT, 'execution_event is append-only');
+END;
+
+CREATE TRIGGER recovery_event_is_never_changed BEFORE UPDATE ON recovery_event
+BEGIN
+    SELECT RAISE(ABORT, 'recovery_event is append-only');
+END;
+
+CREATE TRIGGER recovery_event_is_never_deleted BEFORE DELETE ON recovery_event
+BEGIN
+    SELECT RAISE(ABORT, 'recovery_event is append-only');
 END;

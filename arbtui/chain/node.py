@@ -203,6 +203,11 @@ class Node:
         with self._strict("eth_sendRawTransaction"):
             return hash32(answer, "eth_sendRawTransaction")
 
+    async def client_version(self) -> str:
+        """What the node's client calls itself."""
+        answer = await self.rpc.call("web3_clientVersion")
+        return safe_text(str(answer), 120)
+
     async def fee_history(self, blocks: int = 10) -> tuple[Wei, list[int], list[FeeSample]]:
         """The next block's base fee, each recent block's median tip (0 where it was empty), in wei, and the blocks."""
         method = "eth_feeHistory"

@@ -593,6 +593,9 @@ class Nodes(Node):
     async def knows(self, tx_hash: str) -> bool:
         return await self.one(lambda node: node.knows(tx_hash))
 
+    async def client_version(self) -> str:
+        return await self.one(lambda node: node.client_version())
+
     async def fee_history(self, blocks: int = 10) -> tuple[Wei, list[int], list[FeeSample]]:
         return await self.one(lambda node: node.fee_history(blocks))
 

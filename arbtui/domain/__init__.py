@@ -9,6 +9,7 @@ from arbtui.domain.execution import (
     AttemptKind,
     Delivery,
     ExecutionStatus,
+    Visibility,
     may_move,
 )
 from arbtui.domain.gas import FeeLadder, FeeStep
@@ -57,5 +58,6 @@ __all__ = [
     "Stage",
     "Ticket",
     "Token",
+    "Visibility",
     "may_move",
 ]

@@ -20,7 +20,8 @@ class ExecutionStatus(StrEnum):
 
 
 _S = ExecutionStatus
-#: Every move there is; odd but real ones included. MINED, REVERTED and CANCELLED go back after a reorg.
+#: Every move there is; odd but real ones included. MINED, REVERTED and CANCELLED go back after a reorg; so does
+#: EXPIRED, where the stranger's transaction that used the nonce is undone.
 ALLOWED_MOVES: dict[ExecutionStatus, frozenset[ExecutionStatus]] = {
     _S.PAPER: frozenset(),
     _S.PREPARED: frozenset({_S.SUBMITTED, _S.MINED, _S.REVERTED, _S.REJECTED, _S.EXPIRED, _S.CANCELLED}),
@@ -28,7 +29,7 @@ ALLOWED_MOVES: dict[ExecutionStatus, frozenset[ExecutionStatus]] = {
     _S.MINED: frozenset({_S.SUBMITTED, _S.REVERTED}),
     _S.REVERTED: frozenset({_S.SUBMITTED, _S.MINED}),
     _S.CANCELLED: frozenset({_S.SUBMITTED, _S.MINED, _S.REVERTED}),
-    _S.EXPIRED: frozenset({_S.MINED, _S.REVERTED}),
+    _S.EXPIRED: frozenset({_S.SUBMITTED, _S.MINED, _S.REVERTED, _S.CANCELLED}),
     _S.REJECTED: frozenset(),
 }
 
@@ -43,6 +44,13 @@ def may_move(old: ExecutionStatus, new: ExecutionStatus) -> bool:
 class AttemptKind(StrEnum):
     TRADE = "trade"
     CANCEL = "cancel"
+
+
+class Visibility(StrEnum):
+    """Who was shown the bytes of an attempt. PRIVATE ones never reach a public node."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
 
 
 class Delivery(StrEnum):
@@ -69,3 +77,4 @@ class Attempt:
     max_priority_fee_per_gas: Wei
     delivery: Delivery = Delivery.UNSENT
     error: str = ""
+    visibility: Visibility = Visibility.PUBLIC

@@ -34,7 +34,8 @@ from arbtui.engine.deciding import Decider, Dropped, Fees, read_fees
 from arbtui.engine.direct import Submitted, priced
 from arbtui.engine.moves import Moves, OpenPaths
 from arbtui.engine.policy import SearchPolicy, TicketPolicy
-from arbtui.engine.sending import Sending, SettlementTerms, Write
+from arbtui.engine.sending import Sending
+from arbtui.engine.settling import SettlementTerms, Write
 from arbtui.engine.watching import Moved, Watching
 from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable, RefusedError
 from arbtui.execution import Journal, OpenExecution
@@ -131,7 +132,8 @@ class Engine:
         #: Waiting tickets that were approved, and by whom.
         self._approved: dict[str, tuple[DecisionKind, str]] = {}
         self._seen: set[str] = set()
-        self._to_resume: deque[OpenExecution] = deque()
+        #: Blocks undone since the transactions were looked at last; None where that is not known.
+        self._removed: set[str] | None = None
         self._our_hashes: set[str] = set()
         #: Paths traded on paper that are still open: such a trade would have moved their pools.
         self._paper_open: dict[str, Path] = {}
@@ -197,7 +199,15 @@ class Engine:
                 terms = self._terms_of(known.intent.ticket_id)
                 await self._flush(await self._sending.settle_again(known, terms))
         self._our_hashes.update(attempt.tx_hash for known in latest for attempt in known.attempts)
-        self._to_resume.extend(self._journal.open_executions())
+        for known in (*self._journal.unfinished(), *self._journal.open_executions()):
+            if known.intent.execution_id in {
+                item.intent.execution_id for item in self._journal.open_executions()
+            }:
+                self._say(f"taking up execution {known.intent.execution_id} from the journal")
+            self._our_hashes.update(attempt.tx_hash for attempt in known.attempts)
+            await self._flush(self._sending.take_up(known, self._terms_of(known.intent.ticket_id)))
+        if self._sending.stopped is not None:
+            self._say(f"nothing is sent until somebody acknowledges: {self._sending.stopped}")
         await self._end_left_behind()
 
     async def _end_left_behind(self) -> None:
@@ -235,6 +245,9 @@ class Engine:
             head = self._watching.head
             if self._head is None or head.hash != self._head.hash:
                 return head
+            if self._sending.restless:
+                async with self._turn:
+                    await self._flush(await self._watch(head))
             async with self._turn:
                 await self._take_commands()
             async with self._turn:
@@ -247,6 +260,10 @@ class Engine:
         """What a step of the market means beside the market; the rows that tell of it."""
         self._arrived = moved.at
         writes: list[Write] = []
+        if moved.reset:
+            self._removed = None
+        elif self._removed is not None:
+            self._removed.update(block.hash for block in moved.removed)
         if moved.removed:
             self._moves.undo(moved.removed[-1].number)
             detail = (
@@ -357,15 +374,10 @@ class Engine:
         )
 
     async def _watch(self, block: BlockRef) -> list[Write]:
-        writes: list[Write] = []
-        while self._sending.flight is None and self._to_resume:
-            known = self._to_resume.popleft()
-            self._say(f"taking up execution {known.intent.execution_id} from the journal")
-            self._our_hashes.update(attempt.tx_hash for attempt in known.attempts)
-            writes += await self._sending.resume(known, self._terms_of(known.intent.ticket_id), block)
-        writes += await self._sending.watch(block)
-        if self._sending.flight is not None:
-            self._our_hashes.update(attempt.tx_hash for attempt in self._sending.flight.attempts)
+        writes = await self._sending.watch(block, self._removed)
+        self._removed = set()
+        for flight in self._sending.followed:
+            self._our_hashes.update(attempt.tx_hash for attempt in flight.attempts)
         self._take_settlements()
         return writes
 
@@ -601,7 +613,9 @@ class Engine:
 
     def _may_send(self) -> bool:
         return (
-            self._stage in (Stage.LIVE, Stage.PAPER) and self._sending.flight is None and not self._to_resume
+            self._stage in (Stage.LIVE, Stage.PAPER)
+            and self._sending.flight is None
+            and self._sending.stopped is None
         )
 
     def _lifetime(self) -> int:
@@ -687,6 +701,8 @@ class Engine:
             await self._flush([_taken(number, result)])
 
     async def _command(self, kind: str, argument: dict[str, Any]) -> str:
+        if kind == "acknowledge":
+            return self._sending.acknowledge(safe_text(argument.get("by", "command line"), 32))
         if kind not in ("approve", "reject", "seen"):
             return f"refused: there is no command {safe_text(kind)}"
         ticket = next((waiting for waiting in self._waiting if waiting.id == argument.get("ticket")), None)
@@ -712,6 +728,8 @@ class Engine:
             return "refused: the digest is not this ticket's"
         self._seen.add(ticket.id)
         self._approved[ticket.id] = (DecisionKind.APPROVED_BY_HAND, f"by {by}")
+        if self._sending.stopped is not None:
+            return f"approved: waits until somebody acknowledges: {self._sending.stopped}"
         if not self._may_send():
             return "approved: waits for the transaction in flight"
         state = await self._newest()

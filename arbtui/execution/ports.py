@@ -5,8 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from arbtui.domain import Attempt, Delivery, ExecutionStatus
+from arbtui.domain import Attempt, Delivery, ExecutionStatus, Visibility
 from arbtui.units import Address, Wei
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One fee step that was approved; `after_s` seconds from the first send. Prices in wei per gas."""
+
+    max_fee_per_gas: Wei
+    max_priority_fee_per_gas: Wei
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was approved, as far as a restart needs it to go on: bytes, gas, fee steps and deadlines.
+
+    `worst_cost` is the most that any attempt may cost, in wei. `valid_s` is the life in seconds from the first send,
+    0 where only `last_block` ends it. `pools` are those the trade moves.
+    """
+
+    to: Address
+    data: bytes
+    gas: int
+    steps: tuple[PlannedStep, ...]
+    worst_cost: Wei
+    valid_s: float = 0.0
+    visibility: Visibility = Visibility.PUBLIC
+    pools: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +47,8 @@ class Intent:
     wallet: Address
     last_block: int
     created_at: str
+    #: None in journals written before plans were.
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +97,23 @@ class Journal(Protocol):
     def release(self, execution_id: str, reason: str) -> None:
         """The nonce was certainly never used: another execution may have it."""
 
+    def finish(self, execution_id: str, block_number: int) -> None:
+        """The outcome stands since that block: too deep for a reorganisation. Told twice, it is written once."""
+
+    def stop(self, reason: str, execution_id: str) -> None:
+        """Nothing more is signed for this account until somebody acknowledges."""
+
+    def acknowledge(self, by: str) -> None:
+        """A person has looked; see `stop`."""
+
+    def stopped(self) -> str | None:
+        """Why the account is stopped; None where it is not."""
+
     def open_executions(self) -> list[OpenExecution]:
         """Those that are not final, oldest first."""
+
+    def unfinished(self) -> list[OpenExecution]:
+        """Those that used a nonce, have an end, and are not known to stand for good; oldest first."""
 
     def latest_executions(self, count: int = 20) -> list[OpenExecution]:
         """The last ones intended, final or not, oldest first."""
@@ -111,6 +155,12 @@ class Sender(Protocol):
     """Raises NodeError where the node refused, NodeUnreachable or MalformedAnswer where nobody can know."""
 
     async def send_raw(self, raw: bytes) -> str: ...
+
+
+class PrivateSender(Protocol):
+    """A private relay. Its yes is no proof of inclusion; after `last_block` it may not include any more."""
+
+    async def send_private(self, raw: bytes, last_block: int) -> str: ...
 
 
 class Clock(Protocol):

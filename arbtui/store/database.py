@@ -620,9 +620,48 @@ class Batch:
                 "max_priority_fee_per_gas": whole(attempt.max_priority_fee_per_gas),
                 "delivery": attempt.delivery.value,
                 "error": redact(attempt.error),
+                "visibility": attempt.visibility.value,
             },
             key=("execution_id", "number"),
             keep=("run", "block"),
+        )
+
+    def finalized(self, execution_id: str, block: int) -> None:
+        """The outcome stands since `block`: too deep for a reorganisation."""
+        self._execute("UPDATE execution SET final_block = ? WHERE id = ?", (block, execution_id))
+
+    def recovered(
+        self,
+        execution_id: str,
+        *,
+        error_class: str,
+        phase: str,
+        action: str,
+        nonce_rule: str,
+        reason: str,
+        tries: int,
+        next_at: str | None = None,
+        next_block: int | None = None,
+        alarm: bool = False,
+    ) -> None:
+        """One decision about an error of a send: what is done, why, and not before when."""
+        self._insert(
+            "recovery_event",
+            {
+                "run": self._run,
+                "block": self._store._head,
+                "at": self._store._clock(),
+                "execution_id": execution_id,
+                "error_class": error_class,
+                "phase": phase,
+                "action": action,
+                "nonce_rule": nonce_rule,
+                "reason": redact(reason),
+                "tries": tries,
+                "next_at": next_at,
+                "next_block": next_block,
+                "alarm": int(alarm),
+            },
         )
 
     def settlement(

@@ -16,9 +16,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from arbtui.domain import FINAL_STATUSES, Attempt, AttemptKind, Delivery, ExecutionStatus, may_move
+from arbtui.domain import (
+    FINAL_STATUSES,
+    Attempt,
+    AttemptKind,
+    Delivery,
+    ExecutionStatus,
+    Visibility,
+    may_move,
+)
 from arbtui.errors import StoreError
-from arbtui.execution.ports import Intent, OpenExecution, Sighting
+from arbtui.execution.ports import Intent, OpenExecution, Plan, PlannedStep, Sighting
 from arbtui.store import migrations
 from arbtui.store.driver import mapped, open_writer, refuse_non_file, transaction, utc_now
 from arbtui.text import redact
@@ -164,6 +172,7 @@ class SqliteJournal:
                     "wallet": intent.wallet,
                     "last_block": intent.last_block,
                     "created_at": intent.created_at,
+                    "plan": None if intent.plan is None else _plan_told(intent.plan),
                 },
                 idempotency_key=intent.key,
                 status=ExecutionStatus.PREPARED.value,
@@ -211,6 +220,7 @@ class SqliteJournal:
                     "max_priority_fee_per_gas": str(attempt.max_priority_fee_per_gas),
                     "delivery": attempt.delivery.value,
                     "error": redact(attempt.error),
+                    "visibility": attempt.visibility.value,
                 },
                 number=attempt.number,
                 nonce=attempt.nonce,
@@ -257,7 +267,8 @@ class SqliteJournal:
     def release(self, execution_id: str, reason: str) -> None:
         """The nonce was certainly never used: another execution may have it. Released twice is released once.
 
-        Raises StoreError where a node had, or may have had, the bytes. An UNSENT attempt is taken at the
+        Raises StoreError where a node had, or may have had, the bytes. What only a private relay had holds no nonce
+        once its last block has passed, which is for the caller to know (rule PO-1). An UNSENT attempt is taken at the
         caller's word: after a crash it means "nobody knows", and is for the caller to find out first.
         """
         with self._writing():
@@ -266,6 +277,7 @@ class SqliteJournal:
                 attempt.number
                 for attempt in known.attempts
                 if attempt.delivery in (Delivery.DELIVERED, Delivery.AMBIGUOUS)
+                and attempt.visibility is Visibility.PUBLIC
             ]
             if doubtful or known.sightings:
                 raise self._refusal(
@@ -274,7 +286,55 @@ class SqliteJournal:
             if not self._released(execution_id):
                 self._append(execution_id, "release", {"reason": redact(reason)})
 
+    def finish(self, execution_id: str, block_number: int) -> None:
+        """The outcome stands since that block. Told twice, it is written once."""
+        with self._writing():
+            known = self._require(execution_id)
+            if known.status not in FINAL_STATUSES:
+                raise self._refusal(
+                    execution_id, f"is {known.status.value}: it has no outcome that could stand"
+                )
+            self._connection.execute(
+                "INSERT OR IGNORE INTO finality (execution_id, at, block_number) VALUES (?, ?, ?)",
+                (execution_id, self._clock(), block_number),
+            )
+
+    def stop(self, reason: str, execution_id: str) -> None:
+        """Nothing more is signed for this account until somebody acknowledges."""
+        self._account("stopped", execution_id, reason)
+
+    def acknowledge(self, by: str) -> None:
+        """A person has looked; see `stop`."""
+        self._account("acknowledged", "", by)
+
+    def _account(self, kind: str, execution_id: str, reason: str) -> None:
+        with self._writing():
+            self._connection.execute(
+                "INSERT INTO account_event (at, kind, execution_id, reason) VALUES (?, ?, ?, ?)",
+                (self._clock(), kind, execution_id, redact(reason)),
+            )
+
     # ---- reading
+
+    def stopped(self) -> str | None:
+        """Why the account is stopped; None where it is not."""
+        with self._mutex, mapped(self.path):
+            row = self._connection.execute(
+                "SELECT kind, reason FROM account_event ORDER BY seq DESC LIMIT 1"
+            ).fetchone()
+        return str(row[1]) if row is not None and row[0] == "stopped" else None
+
+    def unfinished(self) -> list[OpenExecution]:
+        """Those that used a nonce, have an end, and are not known to stand for good; oldest first."""
+        with self._mutex, mapped(self.path):
+            rows = self._connection.execute(
+                "SELECT DISTINCT r.execution_id FROM record AS r WHERE r.kind = 'reserve'"
+                " AND NOT EXISTS (SELECT 1 FROM finality AS f WHERE f.execution_id = r.execution_id)"
+                " AND NOT EXISTS (SELECT 1 FROM record AS l WHERE l.kind = 'release'"
+                " AND l.execution_id = r.execution_id) ORDER BY r.nonce"
+            ).fetchall()
+            known = [self._require(str(row[0])) for row in rows]
+        return [execution for execution in known if execution.status in FINAL_STATUSES]
 
     def open_executions(self) -> list[OpenExecution]:
         """Those that are not final, oldest first."""
@@ -398,6 +458,38 @@ def _intent(execution_id: str, payload: dict[str, Any]) -> Intent:
         wallet=parse_address(payload["wallet"]),
         last_block=payload["last_block"],
         created_at=payload["created_at"],
+        plan=None if payload.get("plan") is None else _plan_read(payload["plan"]),
+    )
+
+
+def _plan_told(plan: Plan) -> dict[str, Any]:
+    return {
+        "to": plan.to,
+        "data": "0x" + plan.data.hex(),
+        "gas": plan.gas,
+        "steps": [
+            [str(step.max_fee_per_gas), str(step.max_priority_fee_per_gas), step.after_s]
+            for step in plan.steps
+        ],
+        "worst_cost": str(plan.worst_cost),
+        "valid_s": plan.valid_s,
+        "visibility": plan.visibility.value,
+        "pools": list(plan.pools),
+    }
+
+
+def _plan_read(told: dict[str, Any]) -> Plan:
+    return Plan(
+        to=parse_address(told["to"]),
+        data=bytes.fromhex(told["data"][2:]),
+        gas=int(told["gas"]),
+        steps=tuple(
+            PlannedStep(Wei(int(cap)), Wei(int(tip)), float(after)) for cap, tip, after in told["steps"]
+        ),
+        worst_cost=Wei(int(told["worst_cost"])),
+        valid_s=float(told["valid_s"]),
+        visibility=Visibility(told["visibility"]),
+        pools=tuple(parse_address(pool) for pool in told["pools"]),
     )
 
 
@@ -413,4 +505,5 @@ def _attempt(execution_id: str, number: int, nonce: int, payload: dict[str, Any]
         max_priority_fee_per_gas=Wei(int(payload["max_priority_fee_per_gas"])),
         delivery=Delivery(payload["delivery"]),
         error=payload["error"],
+        visibility=Visibility(payload.get("visibility", "public")),
     )
