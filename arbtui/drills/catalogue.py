@@ -185,7 +185,7 @@ async def dropped(s: Scene) -> Outcome:
         s.mining.set()
         ended = await s.until(s.watch.all_final, _END_S)
     again = s.proxy.count(SEND) > before
-    seen = s.watch.incident("lost", "dropped", "again", "evicted") or s.watch.event("again")
+    seen = s.watch.recovery("not_found") or s.watch.event("again")
     return Outcome(seen, ended and again, _ending(s))
 
 
@@ -265,17 +265,18 @@ async def insufficient_funds(s: Scene) -> Outcome:
             return NOTHING_SENT
         s.inject("the wallet is emptied between the simulation and the send")
         s.mining.set()
-        await s.until(s.watch.all_final, 6)
-        await s.wait_blocks(6)
+        await s.wait_blocks(8)
         tries = s.proxy.count(SEND)
         await s.set_balance(enough)
         s.say("healed", "the wallet has gas money again")
-        traded = await s.until(lambda: "mined" in s.watch.statuses().values(), _END_S)
+        said = await s.post("acknowledge", {"by": "the drill"})
+        s.say("engine", f"to the acknowledgement: {said}")
+        traded = await s.until(lambda: "mined" in s.watch.statuses().values(), 8)
     detected = s.watch.incident("insufficient_funds")
     # One refusal tells it; the same again at every block would be a retry without a reason.
     patient = tries <= 1
-    why = f"{tries} sends while there was no money; " + (
-        "then it traded" if traded else "it never traded again"
+    why = f"sends while there was no money: {tries}; " + (
+        "it traded again when there was" if traded else "it never traded again"
     )
     return Outcome(detected, patient and s.watch.all_final(), why)
 

@@ -39,6 +39,8 @@ BASE_FEE = 6 * GWEI
 #: The pool that is moved, and how far: worth a trade that can afford every step of the ladder.
 PAIR = "DAI/WETH"
 OFFSET_PPM = 25_000
+#: Of the profit of that trade, about 0.11 ETH, the most that anything after it could have.
+LEAST_WEI = 6 * 10**16
 #: Blocks that a ticket of a drill is good for.
 LIFE = 12
 #: The engine drains for ten.
@@ -55,6 +57,8 @@ def configuration(book: AddressBook, store: Path) -> str:
     text = f"{before}[lenders.balancer_v2]\nenabled = false\n{after}"
     return (
         f"{text}\n[tickets]\nauto_ttl_blocks = {LIFE}\nmanual_ttl_s = 30\n"
+        # What the first trade leaves in the pool is not taken: one trade, one story.
+        f"\n[validation]\nmin_net_profit_wei = {LEAST_WEI}\n"
         f'\n[gas]\nstrategy = "drill"\n\n[gas.strategies.drill]\nbuffer = "1.08"\nmax_tries = 3\ntimeout = {TRY_S}\n'
     )
 
