@@ -99,7 +99,7 @@ class Flight:
     @property
     def only_private(self) -> bool:
         """Whether the only bytes out are a relay's: they hold no nonce once their last block has passed."""
-        return bool(self.attempts) and all(
+        return self.maybe_pooled and all(
             attempt.visibility is Visibility.PRIVATE
             or attempt.delivery in (Delivery.REJECTED, Delivery.NOT_DELIVERED)
             for attempt in self.attempts

@@ -263,9 +263,9 @@ class Sending:
             for attempt in flight.attempts:
                 if seen.receipt is None and await self._node.knows(attempt.tx_hash):
                     # Refused, and there all the same: what is seen outweighs what was said.
-                    self._journal.outcome(flight.id, attempt.number, Delivery.DELIVERED, "a node has it")
-                    flight.attempts[attempt.number - 1] = replace(attempt, delivery=Delivery.DELIVERED)
-            if flight.maybe_pooled != flight.only_private or seen.receipt or seen.nonce > flight.nonce:
+                    self._found(flight, attempt.number - 1, writes)
+            known = flight.maybe_pooled and not flight.only_private
+            if known or seen.receipt is not None or seen.nonce > flight.nonce:
                 flight.due = None
                 return
         # Released first: a crash after the final move would leave the nonce held for ever.
@@ -462,6 +462,7 @@ class Sending:
                     behind = behind or flight.open
                 else:
                     await self._follow(flight, block, removed, writes)
+                    behind = behind or flight.open
             except _AWAY as error:
                 flight.doubtful = True
                 behind = behind or flight.open
@@ -516,12 +517,23 @@ class Sending:
             await self._give_up(flight, "every attempt was refused", writes)
         elif seen.knows:
             flight.due = None
+            self._found(flight, at, writes)
             if flight.status is _S.PREPARED:
                 writes.append(self._move(flight, _S.SUBMITTED, "the node has it"))
             if lowest and self._bump_due(flight):
                 await self._bump(flight, block, writes)
         else:
             await self._lost(flight, at, block, writes, lowest=lowest)
+
+    def _found(self, flight: Flight, at: int, writes: list[Write]) -> None:
+        """A node has what nobody knew to have arrived."""
+        attempt = flight.attempts[at]
+        if attempt.delivery is Delivery.DELIVERED:
+            return
+        self._journal.outcome(flight.id, attempt.number, Delivery.DELIVERED, attempt.error)
+        done = replace(attempt, delivery=Delivery.DELIVERED)
+        flight.attempts[at] = done
+        writes.append(lambda b: b.attempt(done))
 
     async def _lost(
         self, flight: Flight, at: int, block: BlockRef, writes: list[Write], *, lowest: bool
@@ -636,6 +648,8 @@ class Sending:
 
         It is an execution like any other, without a ticket and past its deadline from the start.
         """
+        if any(flight.nonce == nonce for flight in self._flights.values()):
+            return
         now = self._clock.utc()
         name = f"gap{nonce}-{waiting.id}-{block.number}"
         intent = Intent(name, name, "", self._chain_id, self._wallet.address, 0, now)
