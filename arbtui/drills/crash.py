@@ -29,8 +29,9 @@ CUTS: tuple[tuple[str, str], ...] = (
     ("before seen", "mined, and nobody has seen it"),
     ("after seen", "seen in a block, not moved"),
     ("after end", "the journal knows the end, the store does not"),
+    ("after finish", "the end is too deep to be undone, and the store does not know"),
 )
-_DIES_S = 15.0
+_DIES_S = 18.0
 _SETTLES_BLOCKS = 40
 
 

@@ -53,6 +53,10 @@ def dying_at(cut: str) -> type[SqliteJournal]:
             super().move(execution_id, status, reason)
             at("after end" if status in FINAL_STATUSES else "after move")
 
+        def finish(self, execution_id: str, block_number: int) -> None:
+            super().finish(execution_id, block_number)
+            at("after finish")
+
     return Dying
 
 
