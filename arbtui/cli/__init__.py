@@ -34,6 +34,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "approve": ("arbtui.cli.decide:approve", "Approve a waiting ticket."),
     "reject": ("arbtui.cli.decide:reject", "Reject a waiting ticket, with a reason."),
     "executions": ("arbtui.cli.records:executions", "Executions with status, lender and profit."),
+    "recover": ("arbtui.cli.recover:recover", "What is not final, and what a start will do about it."),
     "report": ("arbtui.cli.report:report", "What was earned, what was missed and why."),
     "db": ("arbtui.cli.db:db", "Check the store, or bring it up to this version."),
     "config": ("arbtui.cli.config:config", "Show or check the configuration."),

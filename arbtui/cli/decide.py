@@ -63,14 +63,9 @@ def _waiting(config: Config, family: str, given: str) -> dict[str, Any]:
 
 
 def _ask(config: Config, family: str, kind: str, argument: dict[str, Any], as_json: bool) -> int:
-    directory = config.store.directory
-    if engine_pid(directory) is None:
-        raise UsageError(f"no engine is running on {directory}; nothing would take the command up")
-    with CommandPost(directory, store_family(family)) as post:
-        number = post.post(kind, argument | {"by": f"{getpass.getuser()} (command line)"})
-        end = time.monotonic() + ANSWER_S
-        while (result := post.result(number)) is None and time.monotonic() < end:
-            time.sleep(0.05)
+    number, result = ask_engine(
+        config, family, kind, argument | {"by": f"{getpass.getuser()} (command line)"}
+    )
     if result is None:
         raise UsageError(
             f"the engine has not taken command {number} up within {ANSWER_S:g} s; see `arbtui tickets`"
@@ -80,3 +75,16 @@ def _ask(config: Config, family: str, kind: str, argument: dict[str, Any], as_js
     else:
         click.echo(result)
     return 0 if result.startswith(("sent", "approved", "rejected", "on paper")) else 1
+
+
+def ask_engine(config: Config, family: str, kind: str, argument: dict[str, Any]) -> tuple[int, str | None]:
+    """Post a command, and what the engine made of it; None where it has not taken it up within ANSWER_S."""
+    directory = config.store.directory
+    if engine_pid(directory) is None:
+        raise UsageError(f"no engine is running on {directory}; nothing would take the command up")
+    with CommandPost(directory, store_family(family)) as post:
+        number = post.post(kind, argument)
+        end = time.monotonic() + ANSWER_S
+        while (result := post.result(number)) is None and time.monotonic() < end:
+            time.sleep(0.05)
+    return number, result

@@ -174,6 +174,18 @@ class Engine:
             await self._on_block(block, deciding=True)
         await self._drain()
 
+    async def recover(self, seconds: float) -> bool:
+        """The recovery part alone: settle, send again, cancel; no ticket is made. Whether nothing is open any more."""
+        async with self._turn:
+            await self._begin()
+        end = self._clock.monotonic() + seconds
+        while (block := await self._next_head(asyncio.Event(), end)) is not None:
+            await self._on_block(block, deciding=False)
+            if self._sending.flight is None:
+                return True
+        self._say("something is still open; the journal has it")
+        return False
+
     async def _begin(self) -> None:
         if not self._recovered:
             self._recovered = True
