@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import Sequence
 
@@ -31,6 +32,8 @@ _STYLES = {
     "wrong": "bold red",
 }
 _TIME, _WHAT = 6, 9
+#: On a screen its ends are enough; --json has it whole.
+_HASH = re.compile(r"\b(0x[0-9a-f]{8})[0-9a-f]{52}([0-9a-f]{4})\b")
 
 
 @click.command()
@@ -101,7 +104,7 @@ def _show(console: Console, moment: Moment) -> None:
         console,
         Text(f"{moment.at_s:.2f}", style="dim"),
         Text(moment.what, style=style),
-        Text(moment.detail, style=strong),
+        Text(_HASH.sub(r"\1…\2", moment.detail), style=strong),
     )
 
 
@@ -114,6 +117,7 @@ def _verdict(console: Console, chosen: Drill, result: DrillResult) -> None:
         *("detected ", yes(result.detected), " · recovered ", yes(result.recovered)),
         *(" · lost ", lost, f" · {result.seconds:.1f} s"),
     )
+    console.print()
     console.print(line)
     console.print(Text(result.why))
     console.print(Text(f"for real: {_page(chosen)}", style="dim"))

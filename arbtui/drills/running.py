@@ -67,8 +67,8 @@ def _result(drill: Drill, scene: Scene, outcome: Outcome, found: Audit) -> Drill
     if not found.lost and not found.wrong:
         say(
             "verified",
-            f"{found.executions} executions, {found.hashes} signed hashes: journal, store and chain agree;"
-            " no nonce is missing, the wallet's balance is right to the wei",
+            f"journal, store and chain agree on every execution ({found.executions}) and signed hash"
+            f" ({found.hashes}); no nonce is missing; the wallet's balance is right to the wei",
         )
     recovered = outcome.recovered and not found.lost and not found.wrong
     return DrillResult(

@@ -118,7 +118,7 @@ class StoreWatch:
             net = format_amount(int(row["net_wei"]), 18, 6)
             self._say(
                 "settled",
-                f"{_short(row['execution_id'])} in block {row['block']}: net {net}; reconciled {agrees}",
+                f"{_short(row['execution_id'])} in block {row['block']}: net {net} ETH, reconciled {agrees}",
             )
 
     # ---- what a drill asks
