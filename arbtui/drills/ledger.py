@@ -10,6 +10,7 @@ from arbtui.chain import JsonRpc, Node
 from arbtui.chain.rpc import quantity
 from arbtui.config import Config
 from arbtui.domain import FINAL_STATUSES, AttemptKind, ExecutionStatus, Receipt
+from arbtui.errors import StoreError
 from arbtui.execution import OpenExecution
 from arbtui.store import SqliteJournal, open_store
 from arbtui.units import Address
@@ -120,9 +121,12 @@ async def _spent(rpc: JsonRpc, tx_hash: str) -> int:
 def _of_store(config: Config, known: list[OpenExecution]) -> list[str]:
     """What the store says otherwise than the journal."""
     wrong = []
-    with open_store(config.store.directory) as reader:
-        told = {row["id"]: row["status"] for row in reader.executions()}
-        settled = {row["execution_id"]: row for row in reader.settlements()}
+    try:
+        with open_store(config.store.directory) as reader:
+            told = {row["id"]: row["status"] for row in reader.executions()}
+            settled = {row["execution_id"]: row for row in reader.settlements()}
+    except StoreError as error:
+        return [str(error)]
     for execution in known:
         name, status = execution.intent.execution_id, execution.status
         if told.get(name) != status:

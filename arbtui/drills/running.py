@@ -33,11 +33,13 @@ async def run_drill(
     seed: int = DEFAULT_SEED,
     show: Callable[[Moment], None] = lambda _: None,
     notice: Callable[[str], None] = lambda _: None,
+    limit_s: float = LIMIT_S,
 ) -> DrillResult:
-    """Run one drill on a chain of its own; `show` is told each moment. From the main thread, with which anvil ends.
+    """Run one drill on a chain of its own, for `limit_s` at most; `show` is told each moment.
 
-    Chain, proxy and engine are ended however this ends. The store goes too, unless something is left to be looked
-    at. Raises DevnetError where the chain cannot be started, RefusedError where the environment points elsewhere.
+    From the main thread, with which anvil ends. Chain, proxy and engine are ended however this ends; the store goes
+    too, unless something is left to be looked at. Raises DevnetError where the chain cannot be started, RefusedError
+    where the environment points elsewhere.
     """
     say = Timeline(show)
     folder = Path(tempfile.mkdtemp(prefix=f"arbtui-drill-{drill.name}-"))
@@ -45,10 +47,10 @@ async def run_drill(
     try:
         async with opened(say, folder, seed, notice) as scene:
             try:
-                async with asyncio.timeout(LIMIT_S):
+                async with asyncio.timeout(limit_s):
                     outcome = await drill.script(scene)
             except TimeoutError:
-                outcome = Outcome(False, False, f"broken off after {LIMIT_S:g} s")
+                outcome = Outcome(False, False, f"broken off after {limit_s:g} s")
             found = await audit(scene.config, scene.rpc, scene.start, scene.foreign, scene.given_wei)
             result = _result(drill, scene, outcome, found)
         keep = not result.passed
