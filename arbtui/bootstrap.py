@@ -24,6 +24,7 @@ from arbtui.chain import (
     read_pools,
 )
 from arbtui.chain.reader import Progress, read
+from arbtui.chain.relays import Relay, open_relay
 from arbtui.chain.stream import StreamRpc
 from arbtui.config import Config, PoolEntry
 from arbtui.discovering import NOTHING_KNOWN, Known, discover, known, progress_lines, summary
@@ -339,8 +340,13 @@ async def open_engine(
             clock = SystemClock()
             store.start_run(_run_info(config, stage, approve, clock, seed))
             stack.callback(store.end_run)
-            async with _feed(desk) as feed:
-                engine = _engine(config, desk, stage, approve, journal, store, signer, clock, say, feed)
+            async with (
+                _feed(desk) as feed,
+                open_relay(config.relays, config.chain.timeout_s) as relay,
+            ):
+                engine = _engine(
+                    config, desk, stage, approve, journal, store, signer, clock, say, feed, relay
+                )
                 if stage is Stage.LIVE:
                     desk.manager.submit = engine.submit
                 yield engine
@@ -373,6 +379,7 @@ def _engine(
     clock: SystemClock,
     say: Callable[[str], None],
     feed: HeadFeed,
+    relay: Relay | None,
 ) -> Engine:
     node, chain = desk.node, config.chain
     bases = config.bases()
@@ -410,6 +417,7 @@ def _engine(
         native_symbol=chain.native_symbol,
         max_fee_per_gas=config.gas.max_fee_per_gas,
         block_time_s=chain.block_time_s,
+        relay=relay,
     )
     return Engine(
         node=node,

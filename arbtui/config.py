@@ -22,6 +22,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from arbtui.chain.policy import PUBLIC_CHAIN_IDS, ChainPolicy
 from arbtui.chain.presets import Preset, preset, preset_of_chain
+from arbtui.chain.relays import RelayPolicy
 from arbtui.domain import PoolKind, Token
 from arbtui.domain.fields import AddressField
 from arbtui.engine.policy import SearchPolicy, TicketPolicy, WalletPolicy, WatchPolicy
@@ -101,6 +102,7 @@ class Config(BaseSettings):
     watch: WatchPolicy = WatchPolicy()
     tickets: TicketPolicy = TicketPolicy()
     gas: GasPolicy = GasPolicy()
+    relays: RelayPolicy = RelayPolicy()
     validation: ValidationPolicy = ValidationPolicy()
     lenders: LendersPolicy = LendersPolicy()
     discovery: DiscoveryPolicy = DiscoveryPolicy()

@@ -77,6 +77,11 @@ NOTES: dict[str, tuple[str, str]] = {
         "gas limit × max fee never passes this: nodes refuse above 1 coin by default",
     ),
     "gas.gas_limit_buffer": ("factor", "gas limit over the simulated gas"),
+    "relays.url": (
+        "",
+        "a private relay (eth_sendPrivateTransaction): trades go there and "
+        "[nowhere else](transactions.md#private-relays)",
+    ),
     "validation.min_liquidity_wei": ("wei", "check `liquidity`"),
     "validation.max_price_impact_bps": ("bps", "check `price_impact`"),
     "validation.min_net_profit_wei": ("wei", "check `gas_cost`, and part of the floor"),

@@ -47,21 +47,21 @@ class ChainPolicy(BaseModel):
     @field_validator("rpc_url")
     @classmethod
     def _http(cls, value: SecretStr) -> SecretStr:
-        _check_url(value.get_secret_value(), ("http", "https"))
+        check_url(value.get_secret_value(), ("http", "https"))
         return value
 
     @field_validator("fallback_urls")
     @classmethod
     def _all_http(cls, values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for value in values:
-            _check_url(value.get_secret_value(), ("http", "https"))
+            check_url(value.get_secret_value(), ("http", "https"))
         return values
 
     @field_validator("push_url")
     @classmethod
     def _pushes(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not is_socket_path(value.get_secret_value()):
-            _check_url(value.get_secret_value(), ("ws", "wss"), " or be an absolute path of a unix socket")
+            check_url(value.get_secret_value(), ("ws", "wss"), " or be an absolute path of a unix socket")
         return value
 
     @model_validator(mode="after")
@@ -90,7 +90,8 @@ def is_socket_path(address: str) -> bool:
     return address.isprintable() and PurePosixPath(address).is_absolute()
 
 
-def _check_url(url: str, schemes: tuple[str, ...], otherwise: str = "") -> None:
+def check_url(url: str, schemes: tuple[str, ...], otherwise: str = "") -> None:
+    """Raise ValueError unless `url` is an address of a host with one of these schemes; it never quotes the url."""
     if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
         raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in schemes)}{otherwise}")
     try:

@@ -1,4 +1,4 @@
-"""kill -9 at each journal step, the transaction mined, pending or lost meanwhile; then `arbtui recover`: once, always."""
+"""kill -9 at each journal step, the transaction mined, pending or lost meanwhile; then `arbtui recover`."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ async def test_random_kills_under_traffic(devnet: Devnet, tmp_path: Path) -> Non
     async with in_hand(devnet) as hand:
         await hand.align()
         nonce = await hand.node.nonce(config.wallet.address)
-        for _ in range(200 if DEEP else 8):
+        for _ in range(200 if DEEP else 20):
             await hand.dislocate("DAI/WETH", draw.choice([0, 20_000, 30_000]))
             child = await started(tmp_path, "")
             assert child.stdout is not None

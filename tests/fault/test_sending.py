@@ -1,0 +1,298 @@
+"""One flight at a time through scripted faults: what is decided, written down, and done about each."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arbtui.domain import AttemptKind, Delivery, ExecutionStatus
+from arbtui.engine import Sending, WalletPolicy
+from arbtui.errors import RefusedError
+from arbtui.store import SqliteJournal, Store
+from tests import factories as make
+from tests.scripted_chain import FOREIGN, GWEI, Chain, Clock, ScriptedNode, Settles, Signer, Tx, done, read
+
+WALLET = WalletPolicy(address=make.WALLET, executor=make.EXECUTOR, treasury=make.TREASURY)
+S = ExecutionStatus
+
+
+class Room:
+    """A wallet's engine room with a journal and a store on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.chain, self.clock = folder, Chain(), Clock()
+        self.journal = SqliteJournal(folder, make.CHAIN_ID, make.WALLET, clock=self.clock.utc)
+        self.store = Store.open(folder, "live")
+        self.store.start_run(make.run_info())
+        self.sending = self.engine()
+
+    def engine(self) -> Sending:
+        return Sending(
+            node=ScriptedNode(self.chain),
+            journal=self.journal,
+            signer=Signer(),
+            clock=self.clock,
+            chain_id=make.CHAIN_ID,
+            wallet=WALLET,
+            multicall=make.EXECUTOR,
+            tokens={},
+            native_symbol="ETH",
+            max_fee_per_gas=500 * GWEI,
+            block_time_s=12.0,
+            depth=4,
+            settler=Settles(),  # type: ignore[arg-type]
+        )
+
+    def tell(self, writes: list[Any]) -> None:
+        with self.store.batch() as batch:
+            for write in writes:
+                write(batch)
+
+    def send(self, *fates: str, name: str = "t1", life: int = 10) -> None:
+        ticket = make.ticket(name, last_block=self.chain.head.number + life, simulated_block=self.chain.head)
+        self.chain.last_block[name] = ticket.last_block
+        self.chain.fates = list(fates)
+        with self.store.batch() as batch:
+            batch.ticket(ticket, {})
+        self.tell(done(self.sending.send(ticket, "x" + name)))
+        self.chain.fates = []
+
+    def look(self, *fates: str) -> None:
+        self.chain.fates = list(fates)
+        self.tell(done(self.sending.watch(self.chain.head)))
+        self.chain.fates = []
+
+    def block(self, *fates: str, include: bool = True, base: int = 20) -> None:
+        self.chain.mine(include=include, base=base * GWEI)
+        self.clock.pass_s(12)
+        self.look(*fates)
+
+    def restart(self) -> None:
+        self.sending = self.engine()
+        for known in (*self.journal.unfinished(), *self.journal.open_executions()):
+            self.tell(self.sending.take_up(known, None))
+
+    def status(self, name: str = "xt1") -> ExecutionStatus:
+        known = self.journal.execution(name)
+        assert known is not None
+        return known.status
+
+    def decisions(self) -> list[tuple[str, str]]:
+        rows = self.store._connection.execute("SELECT error_class, action FROM recovery_event ORDER BY id")
+        return [(str(row[0]), str(row[1])) for row in rows]
+
+    def incidents(self) -> list[str]:
+        return [
+            str(row[0]) for row in self.store._connection.execute("SELECT kind FROM incident ORDER BY id")
+        ]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    room = Room(tmp_path)
+    yield room
+    room.journal.close()
+    room.store.close()
+
+
+def test_every_answer_has_its_outcome_and_decision(tmp_path: Path) -> None:
+    """The table is applied: what is in the journal, what is decided, where the execution stands."""
+    expected = {
+        "pool": (Delivery.DELIVERED, None, S.SUBMITTED),
+        "lost": (Delivery.AMBIGUOUS, ("timeout", "probe"), S.SUBMITTED),
+        "html": (Delivery.AMBIGUOUS, ("connection", "probe"), S.SUBMITTED),
+        "odd": (Delivery.AMBIGUOUS, ("unknown", "probe"), S.SUBMITTED),
+        "other hash": (Delivery.AMBIGUOUS, ("unknown", "probe"), S.SUBMITTED),
+        "lag": (Delivery.AMBIGUOUS, ("nonce_too_low", "probe"), S.SUBMITTED),
+        "refused": (Delivery.NOT_DELIVERED, ("connection", "resend_same"), S.PREPARED),
+        "full": (Delivery.REJECTED, ("txpool_full", "resend_elsewhere"), S.PREPARED),
+        "funds": (Delivery.REJECTED, ("insufficient_funds", "stop_account"), S.REJECTED),
+        "gas": (Delivery.REJECTED, ("intrinsic_gas_too_low", "re_estimate"), S.REJECTED),
+    }
+    for fate, (delivery, decision, status) in expected.items():
+        room = Room(tmp_path / fate.replace(" ", "_"))
+        room.send(fate)
+        known = room.journal.execution("xt1")
+        assert known is not None
+        assert (fate, known.attempts[0].delivery, known.status) == (fate, delivery, status)
+        assert room.decisions()[:1] == ([] if decision is None else [decision]), fate
+        nonce = room.journal.highest_nonce(make.CHAIN_ID, make.WALLET)
+        assert nonce == (None if status is S.REJECTED else 0), (
+            f"{fate}: the nonce is given back only when sure"
+        )
+        assert (room.sending.stopped is not None) == (fate == "funds")
+
+
+def test_a_price_refusal_climbs_the_approved_ladder_and_no_further(room: Room) -> None:
+    room.send("underpriced", "underpriced")
+    known = room.journal.execution("xt1")
+    assert known is not None
+    assert [a.max_fee_per_gas for a in known.attempts] == [45 * GWEI, 52 * GWEI]
+    assert known.status is S.REJECTED
+    assert room.journal.highest_nonce(make.CHAIN_ID, make.WALLET) is None
+
+
+def test_nothing_is_repeated_blindly(room: Room) -> None:
+    """Not understood: looked for, sent again twice with a pause, then the account stops and only watches."""
+    room.send("odd")
+    sends = len(room.chain.possible)
+    assert sends == 1
+    assert room.sending.flight is not None
+    assert room.sending.flight.due is not None
+    room.look("odd")
+    assert room.decisions() == [("unknown", "probe")], "not before its time"
+    for _ in range(4):
+        room.block("odd")
+    assert room.decisions() == [("unknown", "probe"), ("unknown", "probe"), ("unknown", "stop_account")]
+    assert room.sending.stopped is not None
+    with pytest.raises(RefusedError, match="stopped"):
+        room.send(name="t2")
+
+
+def test_the_waits_are_told_with_their_time(room: Room) -> None:
+    room.send("lost")
+    (row,) = room.store._connection.execute("SELECT at, next_at, reason FROM recovery_event").fetchall()
+    assert row[1] > row[0][:10]
+    assert "nobody knows whether the bytes arrived" in row[2]
+    assert not room.sending.restless
+    room.clock.pass_s(2)
+    room.sending._head = room.chain.head
+    assert room.sending.restless, "due before the next block"
+    room.look()
+    assert room.chain.pool, "the same bytes were handed over again"
+    assert room.status() is S.SUBMITTED
+
+
+def test_a_bump_within_the_ladder_also_after_a_restart(room: Room) -> None:
+    room.send()
+    room.restart()
+    room.clock.wall = room.clock.wall.replace(year=2020)
+    room.restart()
+    room.block(include=False)
+    assert [tx.cap for tx in room.chain.pool.values()] == [45 * GWEI], "its step is not due yet"
+    room.block(include=False)
+    assert [tx.cap for tx in room.chain.pool.values()] == [52 * GWEI]
+    known = room.journal.execution("xt1")
+    assert known is not None
+    assert len({a.nonce for a in known.attempts}) == 1
+    for _ in range(4):
+        room.block(include=False)
+    assert len(room.chain.pool) == 1
+    assert [tx.cap for tx in room.chain.pool.values()] == [52 * GWEI], "never above what was approved"
+    room.block()
+    assert room.status() is S.MINED
+
+
+def test_past_the_deadline_a_cancel_and_what_mines_decides(room: Room) -> None:
+    room.send(life=1)
+    first = next(iter(room.chain.pool.values()))
+    room.block(include=False)
+    known = room.journal.execution("xt1")
+    assert known is not None
+    assert [a.kind for a in known.attempts] == [AttemptKind.TRADE, AttemptKind.CANCEL]
+    # The original mines after the cancel was sent: not cancelled.
+    room.chain.mine(first=first)
+    room.look()
+    assert room.status() is S.REVERTED, "past its last block the contract refuses"
+
+
+def test_a_head_that_stands_still_ends_a_ticket_by_the_monotonic_clock(room: Room) -> None:
+    room.send(life=1)
+    room.clock.wall = room.clock.wall.replace(year=2020)
+    room.clock.now += 47
+    room.look()
+    assert room.sending.flight is not None
+    assert not room.sending.flight.cancelling
+    room.clock.now += 2
+    room.look()
+    assert room.sending.flight.cancelling
+
+
+def test_a_reorganisation_takes_the_outcome_back_and_the_same_bytes_mine_again(room: Room) -> None:
+    room.send()
+    room.block()
+    assert room.status() is S.MINED
+    raws = len(room.chain.possible)
+    room.chain.reorg(1, back=False, swap=False)
+    room.look()
+    assert room.status() is S.SUBMITTED
+    assert ("reorged", "follow_reorg") in room.decisions()
+    (row,) = room.store._connection.execute("SELECT status, mined_at FROM execution").fetchall()
+    assert tuple(row) == ("submitted", None)
+    assert len(room.chain.pool) == 1, "the same bytes were handed over again"
+    assert len(room.chain.possible) == raws
+    room.block()
+    assert room.status() is S.MINED
+    for _ in range(3):
+        room.block()
+        assert room.sending.followed
+    room.block()
+    assert room.sending.followed == ()
+    assert room.journal.unfinished() == []
+    (final,) = room.store._connection.execute("SELECT final_block FROM execution").fetchone()
+    assert final == room.chain.head.number
+
+
+def test_a_sibling_mines_instead_after_a_reorganisation(room: Room) -> None:
+    room.send(life=1)
+    trade = next(iter(room.chain.pool.values()))
+    room.block(include=False)
+    room.block()
+    assert room.status() is S.CANCELLED
+    room.chain.reorg(1, back=False, swap=False)
+    room.chain.pool.clear()
+    room.chain.mine(first=replace(trade))
+    room.look()
+    assert room.status() is S.REVERTED
+
+
+def test_a_stranger_on_our_nonce_stops_the_account_until_somebody_acknowledges(room: Room) -> None:
+    room.send("swallowed")
+    room.chain.mine(first=Tx("stranger", FOREIGN, 0, 10**12, 1))
+    room.look()
+    assert room.status() is S.EXPIRED
+    assert {"foreign_nonce", "stopped"} <= set(room.incidents())
+    room.restart()
+    assert room.sending.stopped is not None, "over a restart too"
+    with pytest.raises(RefusedError, match="stopped"):
+        room.send(name="t2")
+    assert room.sending.acknowledge("a test") == "acknowledged"
+    assert room.sending.acknowledge("a test") == "refused: the account is not stopped"
+    room.restart()
+    assert room.sending.stopped is None
+    room.send(name="t3")
+    assert [tx.nonce for tx in room.chain.pool.values()] == [1]
+
+
+def test_one_at_a_time(room: Room) -> None:
+    room.send()
+    with pytest.raises(RefusedError, match="one at a time"):
+        room.send(name="t2")
+
+
+def test_a_ticket_is_never_sent_twice(room: Room) -> None:
+    room.send()
+    room.block()
+    with pytest.raises(Exception, match="intended before"):
+        done(room.sending.send(make.ticket("t1", simulated_block=room.chain.head), "x9"))
+
+
+def test_a_refused_bump_drops_nothing(room: Room) -> None:
+    room.send()
+    room.block(include=False)
+    room.block("full", include=False)
+    assert [tx.cap for tx in room.chain.pool.values()] == [45 * GWEI]
+    room.block()
+    assert room.status() is S.MINED
+    (followed,) = room.sending.followed
+    assert read(followed.attempts[0].raw).hash == followed.sightings[-1].tx_hash
+
+
+def test_the_journal_is_for_its_owner_alone(room: Room) -> None:
+    room.send()
+    assert stat.S_IMODE((room.folder / "journal.sqlite").stat().st_mode) == 0o600
