@@ -302,6 +302,8 @@ async def open_engine(
     approve: ApproveMode,
     say: Callable[[str], None],
     seed: int | None = None,
+    *,
+    journal_type: type[SqliteJournal] = SqliteJournal,
 ) -> AsyncIterator[Engine]:
     """An engine that holds the locks of its store and wallet; it runs inside the context.
 
@@ -324,7 +326,7 @@ async def open_engine(
             scope = hashlib.sha256(desk.node.where.encode()).hexdigest()[:12] if local else genesis[2:14]
             stack.enter_context(WalletLock(config.chain.chain_id, config.wallet.address, scope=scope))
             journal = stack.enter_context(
-                SqliteJournal(
+                journal_type(
                     config.store.directory, config.chain.chain_id, config.wallet.address, genesis=genesis
                 )
             )

@@ -19,6 +19,7 @@ from arbtui.text import redact
 #: command -> module and attribute, and the line `arbtui --help` shows without loading it.
 _COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("arbtui.cli.demo:demo", "The whole thing on a local chain: traffic, engine, report."),
+    "drill": ("arbtui.cli.drill:drill", "Rehearse a fault on a local chain of its own."),
     "devnet": ("arbtui.cli.devnet:devnet", "Start, show and stop the local chain."),
     "doctor": ("arbtui.cli.doctor:doctor", "Look at configuration, node, contracts and store."),
     "nodes": ("arbtui.cli.nodes:nodes", "The nodes as the engine sees them."),
