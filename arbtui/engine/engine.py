@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections import defaultdict, deque
@@ -64,6 +65,7 @@ T = TypeVar("T")
 #: How long a dead node is waited for before the run ends with its error, and what a stop waits for a flight.
 NODE_PATIENCE_S = 30.0
 DRAIN_S = 10.0
+_MANY_POOLS = 2_000
 #: Endings a block whose transaction is looked up; of the others pool and hash are told.
 _ATTRIBUTED = 16
 
@@ -212,6 +214,10 @@ class Engine:
             self._recovered = True
             await self._recover()
             await self._flush(self._took(await self._patiently(self._watching.begin)))
+            if len(self._watching.state.pools) >= _MANY_POOLS:
+                # They stay for the whole run: Python's collector need not walk them again and again.
+                gc.collect()
+                gc.freeze()
 
     async def _recover(self) -> None:
         """Bring the store up to what the journal knows, settle what landed unseen, queue what is still open.
