@@ -504,6 +504,7 @@ class Sending:
         if seen.nonce > flight.nonce:
             self._used_elsewhere(flight, block, writes)
             return
+        flight.used_at = None
         now = self._clock.monotonic()
         if flight.over(block.number, now):
             await self._past_deadline(flight, block, seen, writes, lowest=lowest)
@@ -727,7 +728,16 @@ class Sending:
         self.settled.append((flight.intent.ticket_id, settlement))
 
     def _used_elsewhere(self, flight: Flight, block: BlockRef, writes: list[Write]) -> None:
-        """Rule NM-7 b: not one of our hashes has it. Somebody else signs for this wallet, and a person must look."""
+        """Rule NM-7 b: not one of our hashes has it. Somebody else signs for this wallet, and a person must look.
+
+        Believed on a second block: behind one address may stand nodes of which the one that told the receipts lags.
+        """
+        if flight.used_at is None or block.number <= flight.used_at:
+            if flight.used_at is None:
+                reason = f"nonce {flight.nonce} is used, and no node has a receipt of ours: asked again"
+                self._note(flight, ErrorClass.NONCE_TOO_LOW, _A.PROBE, reason, writes)
+            flight.used_at = block.number if flight.used_at is None else flight.used_at
+            return
         detail = f"nonce {flight.nonce} was used by a transaction that is not ours"
         writes.append(lambda b: b.incident("foreign_nonce", detail, execution_id=flight.id))
         self._note(flight, ErrorClass.NONCE_TOO_LOW, _A.STOP_ACCOUNT, detail, writes)

@@ -260,6 +260,9 @@ def test_a_stranger_on_our_nonce_stops_the_account_until_somebody_acknowledges(r
     room.send("swallowed")
     room.chain.mine(first=Tx("stranger", FOREIGN, 0, 10**12, 1))
     room.look()
+    assert room.status() is S.SUBMITTED, "the node that told the receipts may lag"
+    assert room.decisions()[-1] == ("nonce_too_low", "probe")
+    room.block()
     assert room.status() is S.EXPIRED
     assert {"foreign_nonce", "stopped"} <= set(room.incidents())
     room.restart()
