@@ -331,3 +331,22 @@ def test_the_store_tells_what_was_decided_and_when_it_was_final(room: Room) -> N
     (decision,) = row["recovery"]
     assert (decision["error_class"], decision["action"], decision["tries"]) == ("timeout", "probe", 0)
     assert decision["next_at"]
+
+
+def test_a_lower_nonce_that_became_free_is_filled(room: Room) -> None:
+    """A stranger's transaction under ours is undone and never comes back: without a filler ours could never mine."""
+    room.chain.mine(first=Tx("stranger", FOREIGN, 0, 10**12, 1))
+    room.send(life=2)
+    assert [tx.nonce for tx in room.chain.pool.values()] == [1]
+    room.chain.reorg(1, back=False, swap=False)
+    room.look()
+    for _ in range(8):
+        room.block()
+    assert "gap" in room.incidents()
+    assert room.chain.nonce == 2
+    assert room.sending.followed == ()
+    assert room.journal.open_executions() == []
+    with open_store(room.folder) as reader:
+        rows = {row["id"][:3]: row["status"] for row in reader.executions()}
+    # With the gap filled the trade mines at once; past its last block the contract refuses.
+    assert rows == {"gap": "cancelled", "xt1": "reverted"}
