@@ -419,6 +419,7 @@ def _engine(
         max_fee_per_gas=config.gas.max_fee_per_gas,
         block_time_s=chain.block_time_s,
         relay=relay,
+        why_not=decider.why_not,
     )
     return Engine(
         node=node,

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, Self
+from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 
@@ -146,6 +147,7 @@ class JsonRpc(Wire):
     ) -> None:
         super().__init__(redact_url(url), timeout, max_bytes)
         self._url = url
+        self._secrets = _secrets_of(url)
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 3.0))
         self._session: aiohttp.ClientSession | None = None
 
@@ -226,6 +228,10 @@ class JsonRpc(Wire):
                 f"{self.where}: the connection broke during {method} ({type(error).__name__})"
             ) from error
         self.meter.took(time.perf_counter() - began)
+        for secret in self._secrets:
+            # A gateway's error page may quote the address it was asked at, key and all.
+            if secret in raw:
+                raw = raw.replace(secret, b"***")
         return response.status, raw
 
     async def _read(self, response: aiohttp.ClientResponse, method: str) -> bytes:
@@ -243,6 +249,14 @@ class JsonRpc(Wire):
         rest = _retry_after(headers.get("Retry-After", ""))
         when = "" if rest is None else f"; it asks for {rest:g} s of rest"
         return RateLimited(f"{self.where}: {method} was refused for its rate (HTTP 429){when}", rest)
+
+
+def _secrets_of(url: str) -> tuple[bytes, ...]:
+    """What may be a key in an address: user part, pieces of the path, values of the query, from eight characters on."""
+    parts = urlsplit(url)
+    pieces = [parts.username or "", parts.password or "", *parts.path.split("/")]
+    pieces += [value for _, value in parse_qsl(parts.query)]
+    return tuple({piece.encode() for piece in pieces if len(piece) >= 8})
 
 
 def _retry_after(text: str) -> float | None:

@@ -510,6 +510,11 @@ class Decider:
             "agreement", 0, 0, "nodes that say otherwise", str(agreed)
         )
 
+    async def why_not(self, calldata: bytes, gas_limit: int, block: BlockRef) -> str:
+        """Why these bytes would revert on `block`; empty where they would not."""
+        simulation = await self._simulate(calldata, gas_limit, block)
+        return "" if simulation.success else simulation.error or "the simulation failed"
+
     async def _simulate(self, calldata: bytes, gas_limit: int, block: BlockRef) -> Simulation:
         transaction = self._transaction(calldata, gas_limit)
         return interpret(await self._node.simulate(transaction, block, round(self._block_time_s)))

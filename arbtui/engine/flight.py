@@ -52,6 +52,8 @@ class Flight:
     refused: bool = False
     #: Where it ended is not certain: looked at in full on the next block.
     doubtful: bool = False
+    #: The block at which its nonce was seen used without one of our hashes, for the first time.
+    used_at: int | None = None
     #: The block at which it ended without one of our hashes.
     ended_at: int | None = None
 

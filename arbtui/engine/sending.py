@@ -8,7 +8,7 @@ something is due. docs/transactions.md draws the states.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -110,6 +110,7 @@ class Sending:
         depth: int = FINAL_DEPTH,
         relay: PrivateSender | None = None,
         settler: Settler | None = None,
+        why_not: Callable[[bytes, int, BlockRef], Awaitable[str]] | None = None,
     ) -> None:
         self._node = node
         self._journal = journal
@@ -122,6 +123,8 @@ class Sending:
         self._depth = depth
         self._relay = relay
         self._settler = settler or Settler(node, wallet, multicall, tokens, native_symbol)
+        #: Why bytes with so much gas would revert on a block; empty where they would not.
+        self._why_not = why_not
         self._recovery = ErrorRecoverySystem()
         self._rule: ReplacementRule | None = None
         self._rule_asked = False
@@ -506,6 +509,7 @@ class Sending:
         if seen.nonce > flight.nonce:
             self._used_elsewhere(flight, block, writes)
             return
+        flight.used_at = None
         now = self._clock.monotonic()
         if flight.over(block.number, now):
             await self._past_deadline(flight, block, seen, writes, lowest=lowest)
@@ -579,6 +583,18 @@ class Sending:
         nonce = flight.nonce
         if self._signer is None or nonce is None:
             return
+        plan = flight.intent.plan
+        if self._why_not is not None and plan is not None and step is not None:
+            why = await self._why_not(plan.data, plan.gas, block)
+            if why:
+                # Rule FB-6: what does not pay any more is replaced by a cancel, not by a dearer copy.
+                if flight.only_private:
+                    flight.due = Due(_A.WATCH, ErrorClass.EXECUTION_REVERTED, 0.0, 0)
+                    self._note(flight, ErrorClass.EXECUTION_REVERTED, _A.WATCH, f"no bump: {why}", writes)
+                    return
+                self._note(flight, ErrorClass.EXECUTION_REVERTED, _A.CANCEL, f"no bump: {why}", writes)
+                await self._cancel(flight, block, f"it would revert now ({why})", writes)
+                return
         ceiling = flight.ceiling(AttemptKind.TRADE, self._max_fee_per_gas)
         fees = None
         if step is not None:
@@ -646,7 +662,7 @@ class Sending:
                 if not seen.knows:
                     await self._again(flight, at, writes)
                 return
-        await self._cancel(flight, block, writes)
+        await self._cancel(flight, block, f"last block {flight.intent.last_block} has passed", writes)
 
     async def _fill(self, nonce: int, waiting: Flight, block: BlockRef, writes: list[Write]) -> None:
         """Rule NM-6: a lower nonce is free and nothing of ours holds it (its user was undone): a self-transfer does.
@@ -671,7 +687,7 @@ class Sending:
         if recovery is None or filler.maybe_pooled:
             writes.append(self._move(filler, _S.SUBMITTED, "handed to the node"))
 
-    async def _cancel(self, flight: Flight, block: BlockRef, writes: list[Write]) -> None:
+    async def _cancel(self, flight: Flight, block: BlockRef, reason: str, writes: list[Write]) -> None:
         nonce = flight.nonce
         if nonce is None:
             return
@@ -687,7 +703,7 @@ class Sending:
                 writes.append(lambda b: b.incident("cancel", detail, execution_id=flight.id))
             flight.due = Due(_A.CANCEL, ErrorClass.DEADLINE_EXPIRED, 0.0, block.number + 1)
             return
-        detail = f"last block {flight.intent.last_block} has passed: cancelling nonce {nonce}"
+        detail = f"{reason}: cancelling nonce {nonce}"
         writes.append(lambda b: b.incident("cancel", detail, execution_id=flight.id))
         recovery = await self._attempt(flight, nonce, fees, AttemptKind.CANCEL, writes)
         if (recovery is None or flight.maybe_pooled) and flight.status is _S.PREPARED:
@@ -717,7 +733,16 @@ class Sending:
         self.settled.append((flight.intent.ticket_id, settlement))
 
     def _used_elsewhere(self, flight: Flight, block: BlockRef, writes: list[Write]) -> None:
-        """Rule NM-7 b: not one of our hashes has it. Somebody else signs for this wallet, and a person must look."""
+        """Rule NM-7 b: not one of our hashes has it. Somebody else signs for this wallet, and a person must look.
+
+        Believed on a second block: behind one address may stand nodes of which the one that told the receipts lags.
+        """
+        if flight.used_at is None or block.number <= flight.used_at:
+            if flight.used_at is None:
+                reason = f"nonce {flight.nonce} is used, and no node has a receipt of ours: asked again"
+                self._note(flight, ErrorClass.NONCE_TOO_LOW, _A.PROBE, reason, writes)
+            flight.used_at = block.number if flight.used_at is None else flight.used_at
+            return
         detail = f"nonce {flight.nonce} was used by a transaction that is not ours"
         writes.append(lambda b: b.incident("foreign_nonce", detail, execution_id=flight.id))
         self._note(flight, ErrorClass.NONCE_TOO_LOW, _A.STOP_ACCOUNT, detail, writes)

@@ -246,7 +246,7 @@ class StoreReader:
         return [_execution(row, hashes, broken, quotes) for row in rows]
 
     def execution(self, execution_id: str) -> Row | None:
-        """One with its quotes and why the others lost, checks, events, attempts, settlement and deltas."""
+        """One with its quotes and why the others lost, checks, events, attempts, recovery, settlement and deltas."""
         rows = self.query("SELECT * FROM v_execution WHERE id = ?", (execution_id,))
         if not rows:
             return None
@@ -265,8 +265,19 @@ class StoreReader:
                 "SELECT * FROM attempt WHERE execution_id = ? ORDER BY number", (execution_id,)
             )
         ]
+        found["recovery"] = self.recoveries(execution_id)
+        (final,) = self.query("SELECT final_block FROM execution WHERE id = ?", (execution_id,))
+        found["final_block"] = final["final_block"]
         found["settlement"] = settled[0] if settled else None
         return found
+
+    def recoveries(self, execution_id: str) -> list[Row]:
+        """What was decided about its failed sends, oldest first; nothing is done before `next_at` and `next_block`."""
+        return self.query(
+            "SELECT at, block, error_class, phase, action, nonce_rule, reason, tries, next_at, next_block, alarm"
+            " FROM recovery_event WHERE execution_id = ? ORDER BY id",
+            (execution_id,),
+        )
 
     def settlements(self, since: str | None = None, execution_id: str | None = None) -> list[Row]:
         """Those that stand (their execution is mined, reverted or cancelled), oldest first, with `deltas`.

@@ -175,3 +175,45 @@ async def test_random_kills_under_traffic(devnet: Devnet, tmp_path: Path) -> Non
         _, after = await recover(tmp_path, hand, "--resume")
         assert (after["open"], after["stopped"]) == (0, None), after
         await settled_once(config, hand, nonce)
+
+
+async def test_a_stopped_account_waits_for_a_person(devnet: Devnet, tmp_path: Path) -> None:
+    """The stop outlives the engine; nothing is sent under it; `recover --acknowledge` lifts it."""
+    config = config_for(devnet, tmp_path / "store")
+    path = config.store.directory
+    async with in_hand(devnet) as hand:
+        with SqliteJournal(path, config.chain.chain_id, config.wallet.address) as journal:
+            journal.stop("nonce 7 was used by a transaction that is not ours", "")
+        await hand.align()
+        await hand.dislocate("DAI/WETH", 20_000)
+        nonce = await hand.node.nonce(config.wallet.address)
+        child = await started(tmp_path, "")
+        assert child.stdout is not None
+        await child.stdout.readuntil(b"up")
+        for _ in range(4):
+            await asyncio.sleep(0.3)
+            await hand.mine()
+        assert await hand.node.nonce(config.wallet.address, "pending") == nonce, "approved, and not sent"
+        lifted = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "arbtui", "recover", "--acknowledge", "--config"),
+            str(tmp_path / "store.toml"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await lifted.communicate()
+        assert (lifted.returncode, out.decode().strip()) == (0, "acknowledged")
+        for _ in range(12):
+            await asyncio.sleep(0.3)
+            await hand.mine()
+            if await hand.node.nonce(config.wallet.address) > nonce:
+                break
+        assert await hand.node.nonce(config.wallet.address) > nonce
+        child.kill()
+        await child.wait()
+        with SqliteJournal(path, config.chain.chain_id, config.wallet.address) as journal:
+            journal.stop("again", "")
+        code, shown = await recover(tmp_path, hand)
+        assert (code, shown["stopped"]) == (1, "again")
+        _, answer = await recover(tmp_path, hand, "--acknowledge")
+        assert answer == {"result": "acknowledged"}
+        code, shown = await recover(tmp_path, hand, "--resume")
+        assert (code, shown["stopped"], shown["open"]) == (0, None, 0)

@@ -13,7 +13,7 @@ import pytest
 from arbtui.domain import AttemptKind, Delivery, ExecutionStatus
 from arbtui.engine import Sending, WalletPolicy
 from arbtui.errors import RefusedError
-from arbtui.store import SqliteJournal, Store
+from arbtui.store import SqliteJournal, Store, open_store
 from tests import factories as make
 from tests.scripted_chain import FOREIGN, GWEI, Chain, Clock, ScriptedNode, Settles, Signer, Tx, done, read
 
@@ -29,7 +29,11 @@ class Room:
         self.journal = SqliteJournal(folder, make.CHAIN_ID, make.WALLET, clock=self.clock.utc)
         self.store = Store.open(folder, "live")
         self.store.start_run(make.run_info())
+        self.reverts = ""
         self.sending = self.engine()
+
+    async def why_not(self, calldata: bytes, gas: int, block: Any) -> str:
+        return self.reverts
 
     def engine(self) -> Sending:
         return Sending(
@@ -46,6 +50,7 @@ class Room:
             block_time_s=12.0,
             depth=4,
             settler=Settles(),  # type: ignore[arg-type]
+            why_not=self.why_not,
         )
 
     def tell(self, writes: list[Any]) -> None:
@@ -255,6 +260,9 @@ def test_a_stranger_on_our_nonce_stops_the_account_until_somebody_acknowledges(r
     room.send("swallowed")
     room.chain.mine(first=Tx("stranger", FOREIGN, 0, 10**12, 1))
     room.look()
+    assert room.status() is S.SUBMITTED, "the node that told the receipts may lag"
+    assert room.decisions()[-1] == ("nonce_too_low", "probe")
+    room.block()
     assert room.status() is S.EXPIRED
     assert {"foreign_nonce", "stopped"} <= set(room.incidents())
     room.restart()
@@ -296,3 +304,49 @@ def test_a_refused_bump_drops_nothing(room: Room) -> None:
 def test_the_journal_is_for_its_owner_alone(room: Room) -> None:
     room.send()
     assert stat.S_IMODE((room.folder / "journal.sqlite").stat().st_mode) == 0o600
+
+
+def test_what_would_revert_is_cancelled_instead_of_bumped(room: Room) -> None:
+    room.send()
+    room.block(include=False)
+    room.reverts = "ProfitBelowMinimum"
+    room.block(include=False)
+    (pending,) = room.chain.pool.values()
+    assert pending.ticket == "", "a self-transfer has taken its place"
+    assert ("execution_reverted", "cancel") in room.decisions()
+    room.block()
+    assert room.status() is S.CANCELLED
+
+
+def test_the_store_tells_what_was_decided_and_when_it_was_final(room: Room) -> None:
+    room.send("lost")
+    room.clock.pass_s(3)
+    room.look()
+    for _ in range(5):
+        room.block()
+    with open_store(room.folder) as reader:
+        row = reader.execution("xt1")
+    assert row is not None
+    assert row["final_block"] == room.chain.head.number
+    (decision,) = row["recovery"]
+    assert (decision["error_class"], decision["action"], decision["tries"]) == ("timeout", "probe", 0)
+    assert decision["next_at"]
+
+
+def test_a_lower_nonce_that_became_free_is_filled(room: Room) -> None:
+    """A stranger's transaction under ours is undone and never comes back: without a filler ours could never mine."""
+    room.chain.mine(first=Tx("stranger", FOREIGN, 0, 10**12, 1))
+    room.send(life=2)
+    assert [tx.nonce for tx in room.chain.pool.values()] == [1]
+    room.chain.reorg(1, back=False, swap=False)
+    room.look()
+    for _ in range(8):
+        room.block()
+    assert "gap" in room.incidents()
+    assert room.chain.nonce == 2
+    assert room.sending.followed == ()
+    assert room.journal.open_executions() == []
+    with open_store(room.folder) as reader:
+        rows = {row["id"][:3]: row["status"] for row in reader.executions()}
+    # With the gap filled the trade mines at once; past its last block the contract refuses.
+    assert rows == {"gap": "cancelled", "xt1": "reverted"}
