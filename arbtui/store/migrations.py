@@ -84,7 +84,8 @@ def require_known(connection: sqlite3.Connection, path: Path, family: str, *, co
             f"{path} was written by a newer ARBTUI (its schema has {newer[-1]}); upgrade this one"
             " or choose another store.directory"
         )
-    if complete and applied != known:
+    # As sets: one that came later may have a lower number.
+    if complete and set(applied) != set(known):
         what = "is not a store of ARBTUI" if not applied else "was written by an older ARBTUI"
         raise StoreError(f"{path} {what}; run `arbtui db migrate` or choose another store.directory")
 

@@ -160,7 +160,7 @@ async def test_random_kills_under_traffic(devnet: Devnet, tmp_path: Path) -> Non
         await hand.align()
         nonce = await hand.node.nonce(config.wallet.address)
         for _ in range(200 if DEEP else 20):
-            await hand.dislocate("DAI/WETH", draw.choice([0, 20_000, 30_000]))
+            await hand.dislocate("DAI/WETH", draw.choice([-1, 1]) * draw.randrange(15_000, 60_000))
             child = await started(tmp_path, "")
             assert child.stdout is not None
             await child.stdout.readuntil(b"up")
