@@ -212,6 +212,21 @@ def test_the_list_and_a_name_that_is_none() -> None:
         find_drill("stuck")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ARBTUI_CHAIN__RPC_URL", "http://127.0.0.1:9/key"), ("ARBTUI_STORE__DIRECTORY", "/nowhere/store")],
+)
+def test_an_environment_that_points_elsewhere_is_refused(
+    name: str, value: str, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    done = arbtui("crash", "--json", "--seed", "1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: a variable ARBTUI_CHAIN__")
+    assert done.stderr.count("\n") == 1
+    assert not stores_of("crash", folders)
+
+
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM], ids=lambda sig: sig.name)
 def test_an_interrupted_drill_leaves_nothing_running(folders: Path, sig: signal.Signals) -> None:
     with subprocess.Popen(
