@@ -66,6 +66,7 @@ T = TypeVar("T")
 NODE_PATIENCE_S = 30.0
 DRAIN_S = 10.0
 _MANY_POOLS = 2_000
+_TOLD_AGAIN_S = 60.0
 #: Endings a block whose transaction is looked up; of the others pool and hash are told.
 _ATTRIBUTED = 16
 
@@ -164,6 +165,7 @@ class Engine:
         #: The block worked on last; the market may be ahead of it by what an approval had to know.
         self._head: BlockRef | None = None
         self._arrived = 0.0
+        self._backwards, self._told_backwards = 0, float("-inf")
         #: Of the newest blocks, milliseconds from the look that found it to the commit of what was decided.
         self.latencies_ms: deque[float] = deque(maxlen=10_000)
         self.tally = Tally()
@@ -289,7 +291,20 @@ class Engine:
                 moved = await self._patiently(lambda: self._watching.step(self._chain.poll_interval_s), stop)
                 if moved is not None:
                     await self._flush(self._took(moved))
+                elif self._watching.backwards > self._backwards:
+                    await self._flush(self._head_went_back())
         return None
+
+    def _head_went_back(self) -> list[Write]:
+        """A word on a node whose head is older than what it told before; once a minute at most."""
+        self._backwards, now = self._watching.backwards, self._clock.monotonic()
+        if now - self._told_backwards < _TOLD_AGAIN_S:
+            return []
+        self._told_backwards = now
+        head = self._watching.head.number
+        detail = f"a node's head went back behind {head}; nothing is decided on it unless it stays"
+        self._say(detail)
+        return [_incident("node", detail)]
 
     def _took(self, moved: Moved) -> list[Write]:
         """What a step of the market means beside the market; the rows that tell of it."""
@@ -349,7 +364,9 @@ class Engine:
 
     def _say_once(self, attempt: int) -> None:
         if attempt == 1:
-            self._say(f"{self._node.where} does not answer; trying again for {NODE_PATIENCE_S:g} s")
+            detail = f"{self._node.where} does not answer; trying again for {NODE_PATIENCE_S:g} s"
+            self._say(detail)
+            self._commit([_incident("node", detail)])
 
     async def _on_block(self, block: BlockRef, *, deciding: bool) -> None:
         try:
@@ -851,6 +868,9 @@ class Engine:
         return f"sent as {execution_id}, {self._sending.flight.attempts[-1].tx_hash}"
 
     async def _flush(self, writes: list[Write]) -> None:
+        self._commit(writes)
+
+    def _commit(self, writes: list[Write]) -> None:
         """All of a block's rows in one commit."""
         if not writes:
             return

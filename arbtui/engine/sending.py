@@ -715,7 +715,8 @@ class Sending:
         """By the hash that mined (DL-3): the original after a cancel is a success, not a cancel."""
         attempt = next(item for item in flight.attempts if item.tx_hash == receipt.tx_hash)
         # Read first: where the node fails here, nothing has moved, and the next look does it again.
-        settlement = await self._settler.settlement(flight.id, flight.terms, receipt)
+        beside = await self._beside(flight, receipt)
+        settlement = await self._settler.settlement(flight.id, flight.terms, receipt, beside)
         sighting = Sighting(receipt.tx_hash, receipt.block_number, receipt.block_hash, receipt.success)
         self._journal.seen(flight.id, sighting)
         flight.sightings.append(sighting)
@@ -728,9 +729,28 @@ class Sending:
         else:
             status, error_class = _S.REVERTED, str(ErrorClass.EXECUTION_REVERTED)
             reason = f"reverted in block {receipt.block_number}"
+            plan = flight.intent.plan
+            if plan is not None and receipt.gas_used * 10 >= plan.gas * 9:
+                # Each call keeps a 64th of its gas from the one it makes (EIP-150): six of them leave 9 % at most. What
+                # reverts for another reason stays far below, since the limit is 1.4 times what was simulated.
+                error_class = str(ErrorClass.OUT_OF_GAS)
+                reason += f": out of gas, {receipt.gas_used} used of {plan.gas}"
         writes.append(self._move(flight, status, reason, error_class))
         writes += self._settler.told(settlement)
         self.settled.append((flight.intent.ticket_id, settlement))
+
+    async def _beside(self, flight: Flight, receipt: Receipt) -> list[Receipt]:
+        """Receipts of our other transactions in the same block: after a reorganisation there may be several."""
+        found = []
+        for other in self._flights.values():
+            here = other.sightings and other.sightings[-1].block_hash == receipt.block_hash
+            if other is flight or not (here or other.open):
+                continue
+            for attempt in other.attempts:
+                mined = await self._node.receipt(attempt.tx_hash)
+                if mined is not None and mined.block_hash == receipt.block_hash:
+                    found.append(mined)
+        return found
 
     def _used_elsewhere(self, flight: Flight, block: BlockRef, writes: list[Write]) -> None:
         """Rule NM-7 b: not one of our hashes has it. Somebody else signs for this wallet, and a person must look.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from arbtui.chain import Node, read_balances
@@ -42,32 +42,43 @@ class Settler:
         self._tokens = {**tokens, NATIVE: Token(NATIVE, native_symbol, 18)}
 
     async def settlement(
-        self, execution_id: str, terms: SettlementTerms | None, receipt: Receipt
+        self,
+        execution_id: str,
+        terms: SettlementTerms | None,
+        receipt: Receipt,
+        beside: Sequence[Receipt] = (),
     ) -> Settlement:
-        """Without terms the asset is unknown; gas is then settled in the native coin."""
+        """Without terms the asset is unknown; gas is then settled in the native coin.
+
+        `beside` are our other transactions in the same block: the block's balances hold what they did, too.
+        """
         terms = terms or SettlementTerms(NATIVE, ConversionRate(self._tokens[NATIVE], 1, 1, 0, ()), ())
-        settlement = settle(
-            execution_id,
-            receipt,
-            executor=self._wallet.executor,
-            wallet=self._wallet.address,
-            treasury=self._wallet.treasury,
-            asset=terms.asset,
-            rate=terms.rate,
-        )
+        settlement, *others = [
+            settle(
+                execution_id,
+                mined,
+                executor=self._wallet.executor,
+                wallet=self._wallet.address,
+                treasury=self._wallet.treasury,
+                asset=terms.asset,
+                rate=terms.rate,
+            )
+            for mined in (receipt, *beside)
+        ]
+        deltas = [delta for one in (settlement, *others) for delta in one.deltas]
         accounts = (self._wallet.executor, self._wallet.address, self._wallet.treasury)
-        touched = {delta.token for delta in settlement.deltas} | set(terms.tokens)
+        touched = {delta.token for delta in deltas} | set(terms.tokens)
         tokens = sorted(touched - {NATIVE})
         block = await self._node.block(settlement.block_hash)
         parent = await self._node.block(block.parent_hash)
         before = await read_balances(self._node, accounts, tokens, parent, self._multicall)
         after = await read_balances(self._node, accounts, tokens, block, self._multicall)
-        found = differences([settlement], before, after)
+        found = differences([settlement, *others], before, after)
         return replace(
             settlement,
             reconciled=not found,
             difference="; ".join(found),
-            unexplained=unexplained(before, after, settlement.deltas),
+            unexplained=unexplained(before, after, deltas),
         )
 
     def told(self, settlement: Settlement) -> list[Write]:

@@ -89,6 +89,11 @@ class Watching:
         return self._kept.drifted
 
     @property
+    def backwards(self) -> int:
+        """How many looks brought a head that the market was beyond already."""
+        return self._feed.counters.backwards
+
+    @property
     def _kept(self) -> Tracker:
         if self._tracker is None:
             raise RuntimeError("the market was not read yet: begin first")
