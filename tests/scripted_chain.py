@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -282,7 +282,11 @@ class Settles:
     """Settlements from the receipt alone: there are no balances on a scripted chain."""
 
     async def settlement(
-        self, execution_id: str, terms: SettlementTerms | None, receipt: Receipt
+        self,
+        execution_id: str,
+        terms: SettlementTerms | None,
+        receipt: Receipt,
+        beside: Sequence[Receipt] = (),
     ) -> Settlement:
         return settle(
             execution_id,
