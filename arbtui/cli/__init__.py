@@ -33,6 +33,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "classify": ("arbtui.cli.classify:classify", "Say what an error or revert data means."),
     "tickets": ("arbtui.cli.records:tickets", "The newest tickets and what became of each."),
     "approve": ("arbtui.cli.decide:approve", "Approve a waiting ticket."),
+    "strategy": ("arbtui.cli.decide:strategy", "Make a waiting ticket anew with another gas strategy."),
     "reject": ("arbtui.cli.decide:reject", "Reject a waiting ticket, with a reason."),
     "acknowledge": (
         "arbtui.cli.decide:acknowledge",

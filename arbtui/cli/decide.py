@@ -47,6 +47,22 @@ def reject(ticket: str, reason: str, family: str, config_file: str | None, as_js
 
 
 @click.command()
+@click.argument("ticket")
+@click.argument("name", metavar="STRATEGY")
+@family_option
+@config_option
+@json_option
+def strategy(ticket: str, name: str, family: str, config_file: str | None, as_json: bool) -> int:
+    """Make TICKET anew with gas STRATEGY (conservative, balanced, aggressive, dynamic, next).
+
+    It is another ticket, with its own ladder, worst case and digest; the old one ends. Nothing is approved by it.
+    """
+    config = load_config(config_file)
+    found = _waiting(config, family, ticket)
+    return _ask(config, family, "strategy", {"ticket": found["id"], "strategy": name}, as_json)
+
+
+@click.command()
 @click.argument("number", type=int, required=False)
 @click.option("--reason", help="Why it is all right; it is kept.")
 @family_option
@@ -115,4 +131,8 @@ def _ask(config: Config, family: str, kind: str, argument: dict[str, Any], as_js
         emit({"command": number, "kind": kind, "ticket": argument.get("ticket"), "result": result})
     else:
         click.echo(result)
-    return 0 if result.startswith(("sent", "approved", "rejected", "on paper", "acknowledged")) else 1
+    return (
+        0
+        if result.startswith(("sent", "approved", "rejected", "on paper", "acknowledged", "switched"))
+        else 1
+    )

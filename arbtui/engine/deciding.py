@@ -54,6 +54,8 @@ class Fees:
     tip: Wei
     #: Recent blocks, oldest first: what a step's chances are read from.
     samples: tuple[FeeSample, ...] = ()
+    #: The gas strategy a person asked for; None: the configuration's.
+    strategy: str | None = None
 
     @property
     def price(self) -> Wei:
@@ -82,6 +84,7 @@ class Leg:
     floor: int
     ladder: FeeLadder
     simulation: Simulation
+    choice: Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +234,8 @@ class Decider:
             failed = next((check.check for check in checks if not check.passed), "fee_ceiling")
             return self._dropped(candidate, checks, failed, fees)
         gas_limit = self._gas_limit(leg.simulation.gas)
-        ladder = self._ladder(gas_limit, fees, leg.ladder.steps[-1].max_fee_per_gas)
+        head = candidate.state.block
+        ladder = self._ladder(gas_limit, fees, leg.ladder.steps[-1].max_fee_per_gas, leg.choice, head)
         fallback = None
         if not alone:
             fallback = await self._fallback(candidate, chosen, rate, fees, ticket_id, last_block, ladder)
@@ -283,7 +287,7 @@ class Decider:
         candidate = replace(candidate, chosen=quote)
         gas = candidate.gas
         for _ in range(2):
-            floor, ladder = self._floor_and_ladder(candidate, gas, rate, fees)
+            choice, floor, ladder = self._floor_and_ladder(candidate, gas, rate, fees)
             source = quote.source if quote.lender in POOL_LENDERS else None
             calldata = encode_execute(
                 ticket_id, quote.lender, candidate.opportunity, floor, last_block, source
@@ -293,7 +297,7 @@ class Decider:
                 break
             # More gas than estimated: the floor in the bytes must cover it, so they are made again.
             gas = simulation.gas
-        return Leg(quote, calldata, floor, ladder, simulation)
+        return Leg(quote, calldata, floor, ladder, simulation, choice)
 
     async def _fallback(
         self,
@@ -446,17 +450,20 @@ class Decider:
 
     def _floor_and_ladder(
         self, candidate: Candidate, gas: int, rate: ConversionRate, fees: Fees
-    ) -> tuple[int, FeeLadder]:
-        """The least profit worth an inclusion, and the fee steps at which it still is."""
+    ) -> tuple[Choice, int, FeeLadder]:
+        """The strategy, the least profit worth an inclusion, and the fee steps at which it still is."""
         profit = rate.to_wei_down(max(0, candidate.opportunity.gross_profit - candidate.loan_fee))
         choice = self._choose(profit, gas, fees)
-        ladder = self._ladder(self._gas_limit(gas), fees, self._gas.max_fee_per_gas, choice)
+        ladder = self._ladder(
+            self._gas_limit(gas), fees, self._gas.max_fee_per_gas, choice, candidate.state.block
+        )
         first = ladder.steps[0].max_fee_per_gas if ladder.steps else fees.price
         break_even = rate.from_wei_up(gas * first + self._validator.policy.min_net_profit_wei)
         hoped = candidate.opportunity.gross_profit - candidate.loan_fee
         floor = max(1, break_even, mul_div_up(hoped, self._tickets.floor_share_bps, BPS))
         # At the floor, no step may cost more than it brings.
-        return floor, self._ladder(self._gas_limit(gas), fees, rate.to_wei_down(floor) // gas, choice)
+        ceiling = rate.to_wei_down(floor) // gas
+        return choice, floor, self._ladder(self._gas_limit(gas), fees, ceiling, choice, candidate.state.block)
 
     def _choose(self, profit_wei: int, gas: int, fees: Fees) -> Choice:
         """The strategy for a ticket that lives `tickets.auto_ttl_blocks`."""
@@ -468,20 +475,22 @@ class Decider:
             block_time_s=self._block_time_s,
             base_fees=base_fees,
         )
-        return choose_strategy(self._gas, situation)
+        return choose_strategy(self._gas, situation, fees.strategy)
 
-    def _ladder(self, gas_limit: int, fees: Fees, ceiling: int, choice: Choice | None = None) -> FeeLadder:
-        dynamic = choice is not None and self._gas.strategy == DYNAMIC
+    def _ladder(self, gas_limit: int, fees: Fees, ceiling: int, choice: Choice, head: BlockRef) -> FeeLadder:
+        name = fees.strategy or self._gas.strategy
         return build_ladder(
-            self._gas.strategy,
-            self._gas.chosen if choice is None else choice.strategy,
+            name,
+            choice.strategy,
             gas_limit,
             fees.next_base,
             fees.tip,
             ceiling_of(gas_limit, ceiling, self._gas.max_fee_per_gas, self._gas.max_cost_wei),
             self._block_time_s,
             history=fees.samples,
-            why=choice.reason if dynamic and choice is not None else "",
+            head=head.number,
+            block_gas_limit=head.gas_limit,
+            why=choice.reason if name == DYNAMIC else "",
         )
 
     def _gas_limit(self, gas: int) -> int:

@@ -48,7 +48,7 @@ from arbtui.engine.settling import SettlementTerms, Write
 from arbtui.engine.watching import Moved, Watching
 from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable, RefusedError, SnapshotError
 from arbtui.execution import Journal, OpenExecution
-from arbtui.gas import GasPolicy
+from arbtui.gas import DYNAMIC, GasPolicy
 from arbtui.lenders import FlashLoanManager, why_lost
 from arbtui.market import write_snapshot_file
 from arbtui.market.state import MarketState
@@ -805,7 +805,7 @@ class Engine:
             result, writes = self._reconciler.acknowledge(argument)
             await self._flush(writes)
             return result
-        if kind not in ("approve", "reject", "seen"):
+        if kind not in ("approve", "reject", "seen", "strategy"):
             return f"refused: there is no command {safe_text(kind)}"
         ticket = next((waiting for waiting in self._waiting if waiting.id == argument.get("ticket")), None)
         if ticket is None:
@@ -815,6 +815,8 @@ class Engine:
             await self._flush([lambda b: b.ticket_seen(ticket.id)])
             return "seen"
         by = safe_text(argument.get("by", "command line"), 32)
+        if kind == "strategy":
+            return await self._switched(ticket, str(argument.get("strategy", "")), by)
         if kind == "reject":
             reason = f"{safe_text(argument.get('reason', ''), 200)} (by {by})"
             self.tally.rejected += 1
@@ -833,6 +835,38 @@ class Engine:
             return f"failed: {error}"
         kept = len(state.pools) - left_out
         return f"written: {kept} pools at block {state.block.number}, {left_out} without a state left out"
+
+    async def _switched(self, ticket: Ticket, wanted: str, by: str) -> str:
+        """The same path with another gas strategy ("next": the one after the ticket's own): a ticket with a digest of
+        its own, made on the newest head, takes the old one's place. If it would not hold, the old one stays."""
+        known = [*self._gas.strategies, DYNAMIC]
+        if wanted == "next":
+            current = ticket.ladder.strategy
+            at = known.index(current) if current in known else -1
+            wanted = known[(at + 1) % len(known)]
+        if wanted not in known:
+            return f"refused: no gas strategy is called {safe_text(wanted, 32)}; there are {', '.join(known)}"
+        if ticket.id in self._approved:
+            return "refused: the ticket is approved already"
+        state = await self._newest()
+        fees, _ = await self._look(state.block)
+        found = size(ticket.opportunity.path, state)
+        if found is None:
+            return "refused: the path does not pay any more"
+        last_block = state.block.number + self._lifetime()
+        outcome = await self._decider.decide(
+            found, state, replace(fees, strategy=wanted), self._new_id(), last_block
+        )
+        if isinstance(outcome, Dropped):
+            failed = next((check for check in outcome.checks if not check.passed), None)
+            return f"refused: with {wanted} {failed.sentence() if failed else outcome.check}"
+        lost = _why_lost(outcome)
+        reason = f"replaced by ticket {outcome.digest[2:10]}: gas strategy {wanted} (by {by})"
+        writes = self._end(ticket, DecisionKind.STALE, reason, state.block)
+        self._waiting.append(outcome)
+        self.tally.tickets += 1
+        await self._flush([*writes, lambda b: b.ticket(outcome, lost), _ticket_now(outcome)])
+        return f"switched: ticket {outcome.digest[2:10]} with {wanted}"
 
     async def _approved_by_hand(self, ticket: Ticket, digest: str, by: str) -> str:
         """Re-quote and re-simulate on the newest head; send within the floor, else the ticket is stale."""

@@ -161,6 +161,7 @@ class DeskScreen(Screen[None]):
         Binding("slash", "filter", "Filter", key_display="/", id="desk.filter"),
         Binding("q", "app.leave", "Quit", id="desk.quit"),
         Binding("x", "reject", "Reject", id="desk.reject"),
+        Binding("t", "strategy", "Gas strategy", show=False, id="desk.strategy"),
         Binding("y", "copy", "Copy", id="desk.copy"),
         Binding("s", "sort", "Sort", id="desk.sort"),
         Binding("S", "reverse", "Reverse", show=False, id="desk.reverse"),
@@ -332,6 +333,17 @@ class DeskScreen(Screen[None]):
         key = self._aimed_at()
         if key is not None:
             self.reject(key)
+
+    def action_strategy(self) -> None:
+        """The next gas strategy for the ticket under the cursor: a new ticket, with its own digest."""
+        key = self._aimed_at()
+        if key is None:
+            return
+        ticket_id = self.opportunities.ticket_id(key)
+        if ticket_id is None:
+            self.desk.say("this row is no ticket: it has no gas strategy", "warning")
+            return
+        self.desk.switch_strategy(ticket_id)
 
     def _aimed_at(self) -> str | None:
         """The row an order is about: under the cursor, and on the screen."""
@@ -671,6 +683,13 @@ class DeskApp(App[DeskExit]):
             lambda _: self.repaint(),
         )
 
+    def switch_strategy(self, ticket_id: str) -> None:
+        if reason := self.refusal(ticket_id, rejecting=True):
+            self.say(f"not switched: {reason}", "warning")
+            return
+        argument = {"ticket": ticket_id, "strategy": "next", "by": "desk"}
+        self.desk_work(partial(self._ask, "strategy", argument, None), "asking")
+
     async def _ask(self, kind: str, argument: dict[str, Any], dialog: ApproveDialog | None) -> None:
         """Post a command, wait for the engine's answer, and show it."""
         try:
@@ -679,7 +698,7 @@ class DeskApp(App[DeskExit]):
         except ArbtuiError as error:
             result = f"failed: {safe_text(error, 200)}"
         shown = safe_text(result, 200)
-        good = shown.startswith(("sent", "approved", "on paper", "rejected"))
+        good = shown.startswith(("sent", "approved", "on paper", "rejected", "switched"))
         self.say(f"{kind}: {shown}", "information" if good else "warning")
         if dialog is not None and dialog.is_mounted:
             dialog.answered(shown)
@@ -865,6 +884,7 @@ _WORDS = {
     "list.page_up": "half a page up",
     "list.choose": "look at the row closely",
     "desk.approve": "approve the ticket under the cursor (opens a dialog)",
+    "desk.strategy": "make the ticket under the cursor anew with the next gas strategy",
     "desk.reject": "reject the ticket under the cursor, with a reason",
     "desk.filter": "filter the list",
     "desk.quit": "leave the desk",

@@ -386,3 +386,40 @@ async def test_a_lender_paused_before_the_send_leaves_it_to_the_fallback_leg(
     assert len(row["tx_hashes"]) == 1
     treasury = sum(int(d["amount"]) for d in settled[0]["deltas"] if d["role"] == "treasury")
     assert treasury >= int(ticket["fallback"]["min_profit"])
+
+
+async def test_another_gas_strategy_is_another_ticket_with_its_own_ladder_and_digest(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    config = limited(config_for(devnet, tmp_path / "store"), "DAI")
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("DAI/WETH", 20_000)
+        async with engine_by_hand(config):
+            old = await waiting_ticket(config)
+            with CommandPost(config.store.directory, "live") as post:
+
+                async def ask(ticket: str, strategy: str) -> str:
+                    number = post.post("strategy", {"ticket": ticket, "strategy": strategy, "by": "a test"})
+                    for _ in range(300):
+                        if (result := post.result(number)) is not None:
+                            return result
+                        await asyncio.sleep(0.02)
+                    raise AssertionError("no answer")
+
+                refused = await ask(old["id"], "reckless")
+                switched = await ask(old["id"], "next")
+                with open_store(config.store.directory) as reader:
+                    rows = {row["id"]: row for row in reader.tickets()}
+                (new,) = [row for row in rows.values() if row["decision"] is None]
+                gone = await ask(old["id"], "next")
+        assert refused.startswith("refused: no gas strategy is called reckless; there are conservative")
+        assert switched == f"switched: ticket {new['digest'][2:10]} with aggressive"
+        assert gone.startswith("gone")
+        assert (rows[old["id"]]["decision"], rows[old["id"]]["strategy"]) == ("stale", "balanced")
+        assert new["digest"][2:10] in rows[old["id"]]["decision_reason"]
+        assert new["strategy"] == "aggressive"
+        assert new["digest"] != old["digest"]
+        assert len(new["ladder"]["steps"]) == 3, "aggressive has three tries"
+        assert new["path_id"] == rows[old["id"]]["path_id"]
+        assert await hand.node.nonce(config.wallet.address) == 0

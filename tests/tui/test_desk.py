@@ -444,6 +444,16 @@ async def test_who_took_a_missed_opportunity_is_in_the_log_and_on_its_sheet(samp
         assert "0x7099" in grid(pilot)
 
 
+async def test_t_asks_for_the_next_gas_strategy(sample: Sample) -> None:
+    first, _ = fill(sample)
+    async with at_desk(sample) as (_app, pilot):
+        await until(pilot, lambda: "to approve" in grid(pilot), "the tickets")
+        await pilot.press("t")
+        await until(pilot, lambda: bool(sample.store.commands()), "the command")
+        asked = [(kind, argument) for _, kind, argument in sample.store.commands() if kind == "strategy"]
+        assert asked == [("strategy", {"ticket": first.id, "strategy": "next", "by": "desk"})]
+
+
 async def test_help_palette_and_copy(sample: Sample) -> None:
     sample.head()
     ticket = sample.ticket("t1")
