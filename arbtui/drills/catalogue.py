@@ -15,6 +15,7 @@ from arbtui.drills.crash import crash
 from arbtui.drills.held import SEND, Held
 from arbtui.drills.scene import LIFE, Scene
 from arbtui.drills.timeline import Outcome
+from arbtui.store import open_store
 from arbtui.units import ETHER, GWEI
 
 NOTHING_SENT = Outcome(False, False, "the engine sent nothing that could be disturbed")
@@ -208,9 +209,16 @@ async def lender_paused(s: Scene) -> Outcome:
         s.mining.set()
         await s.wait_blocks(2)
         sent = len(s.watch.attempts)
+        ended = not sent or await s.until(s.watch.all_final, _END_S)
     stale = [row for row in s.watch.decisions if row["ticket_id"] == ticket["id"] and row["kind"] == "stale"]
-    why = "nothing was signed" if not sent else "a transaction was signed"
-    return Outcome(bool(stale), bool(stale) and not sent, why)
+    if not sent:
+        return Outcome(bool(stale), bool(stale), "nothing was signed")
+    with open_store(s.config.store.directory) as reader:
+        (row,) = reader.executions()
+    if row["lender"] == ticket["lender"]:
+        return Outcome(False, False, "it was sent through the lender that had stopped")
+    why = f"the ticket's fallback leg went out, through {row['lender']}, within its floor; {_ending(s)}"
+    return Outcome(True, ended and row["status"] == "mined", why)
 
 
 async def revert_on_chain(s: Scene) -> Outcome:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 
 from arbtui.chain import Node, read_balances
 from arbtui.domain import NATIVE, BlockRef, Delta, Token
 from arbtui.engine.policy import ReconciliationPolicy, WalletPolicy
+from arbtui.errors import NodeError
 from arbtui.execution.settlement import Holdings
 from arbtui.monitor.reconcile import amounts_json, amounts_of, describe, may_send, unexplained
 from arbtui.store import Batch, Store
 from arbtui.text import safe_text
 from arbtui.units import Address, parse_address
 
+_log = logging.getLogger(__name__)
 Write = Callable[[Batch], None]
 
 
@@ -59,7 +62,12 @@ class Reconciler:
             return []
         block = await self._node.block(number)
         if last is None or not await self._continues(block, last):
-            after = await self._read(self._watched, block)
+            try:
+                after = await self._read(self._watched, block)
+            except NodeError as error:
+                # Any final block will do for a beginning: the first one whose state this node has.
+                _log.info("balances of block %d are not to be had: %s", number, error)
+                return []
             return [lambda b: b.reconciled(block, block, after, self._roles, self._tokens)]
         start = await self._node.block(last[0])
         told = self._deltas(last[0], number)
