@@ -176,8 +176,6 @@ class HeadFeed:
         while True:
             now = self._monotonic()
             if self._ring.is_set() or now >= self._due():
-                self._ring.clear()
-                self._looked_at = now
                 found = await self.look()
                 if found is not None:
                     return found
@@ -239,7 +237,9 @@ class HeadFeed:
     # ---- looking
 
     async def look(self) -> Step | Reset | None:
-        """Ask for the head now; None where it is what the caller has."""
+        """Ask for the head now, whether or not it is time; None where it is what the caller has."""
+        self._ring.clear()
+        self._looked_at = self._monotonic()
         self.counters.looks += 1
         head = await self._node.header()
         if not self._chain:

@@ -28,6 +28,9 @@ CHAIN_ID = 31337
 BLOCK_GAS_LIMIT = 30_000_000
 #: Unix seconds. In the past, so that the deployment's blocks never run ahead of the wall clock.
 GENESIS_TIMESTAMP = 1_767_225_600
+#: Blocks whose state stays readable, as with a full node. Left to itself anvil writes each older state to the disk of
+#: the user's home, two megabytes a block, waits for it, and leaves it there when it is killed.
+STATES_KEPT = 256
 START_TIMEOUT_S = 15.0
 _POLL_S = 0.01
 _STOP_POLLS = 500
@@ -168,6 +171,7 @@ def _spawn(binary: str, port: int, extra: Sequence[str], log: Path) -> subproces
             str(GENESIS_TIMESTAMP),
         ),
         *("--order", "fees", "--slots-in-an-epoch", "1", "--color", "never", "--no-request-size-limit"),
+        *("--prune-history", str(STATES_KEPT)),
         *extra,
     ]
     try:

@@ -201,11 +201,15 @@ async def lender_paused(s: Scene) -> Outcome:
         await s.wait_still()
         ticket = s.watch.tickets[0]
         asked = {"ticket": ticket["id"], "digest": ticket["digest"], "by": "the drill"}
-        said = asyncio.create_task(s.post("approve", asked))
-        await asyncio.sleep(0)
-        await s.as_owner(s.book.lenders["maker"], "file(bytes32,uint256)", b"live".ljust(32, b"\0"), 0)
-        s.inject(f"approved by hand; {ticket['lender']} stops lending before the engine sends")
-        s.say("engine", f"to the approval: {await said}")
+
+        async def stops_lending(_: dict[str, Any], forward: Forward) -> Reply:
+            await s.as_owner(s.book.lenders["maker"], "file(bytes32,uint256)", b"live".ljust(32, b"\0"), 0)
+            s.inject(f"approved by hand; {ticket['lender']} stops lending before the engine sends")
+            return await forward()
+
+        # The engine's next look at the head is the one before it sends; its block is there by then.
+        s.proxy.inject(stops_lending, "eth_getBlockByNumber", times=1)
+        s.say("engine", f"to the approval: {await s.post('approve', asked)}")
         s.mining.set()
         await s.wait_blocks(2)
         sent = len(s.watch.attempts)

@@ -13,7 +13,7 @@ from arbtui.drills.catalogue import DRILLS, Drill
 from arbtui.drills.ledger import Audit, audit
 from arbtui.drills.scene import Scene, opened
 from arbtui.drills.timeline import DrillResult, Moment, Outcome, Timeline
-from arbtui.errors import UsageError
+from arbtui.errors import DevnetError, NodeUnreachable, UsageError
 from arbtui.text import safe_text
 
 #: A drill is broken off after so many seconds, and has then not recovered.
@@ -38,9 +38,25 @@ async def run_drill(
     """Run one drill on a chain of its own, for `limit_s` at most; `show` is told each moment.
 
     From the main thread, with which anvil ends. Chain, proxy and engine are ended however this ends; the store goes
-    too, unless something is left to be looked at. Raises DevnetError where the chain cannot be started, RefusedError
+    too, unless something is left to be looked at. A chain that stops answering (anvil hangs, once in some hundred
+    drills on a busy machine) says nothing of the engine: the drill then begins again on another one, with a timeline
+    of its own. Raises DevnetError where no chain can be started, or a second one stops answering too, RefusedError
     where the environment points elsewhere.
     """
+    try:
+        return await _once(drill, seed, show, notice, limit_s)
+    except NodeUnreachable as error:
+        show(Moment(0.0, "chain", f"{error}: the drill begins again on a new chain"))
+    try:
+        return await _once(drill, seed, show, notice, limit_s)
+    except NodeUnreachable as error:
+        raise DevnetError(f"two local chains in a row stopped answering, the last: {error}") from error
+
+
+async def _once(
+    drill: Drill, seed: int, show: Callable[[Moment], None], notice: Callable[[str], None], limit_s: float
+) -> DrillResult:
+    """Raises NodeUnreachable where the chain itself stops answering: the engine's own node is the proxy."""
     say = Timeline(show)
     folder = Path(tempfile.mkdtemp(prefix=f"arbtui-drill-{drill.name}-"))
     keep = False

@@ -65,6 +65,8 @@ T = TypeVar("T")
 #: How long a dead node is waited for before the run ends with its error, and what a stop waits for a flight.
 NODE_PATIENCE_S = 30.0
 DRAIN_S = 10.0
+#: The longest a person's command waits for a chain on which nothing happens, seconds.
+COMMANDS_S = 0.1
 _MANY_POOLS = 2_000
 _TOLD_AGAIN_S = 60.0
 #: Endings a block whose transaction is looked up; of the others pool and hash are told.
@@ -288,7 +290,7 @@ class Engine:
             async with self._turn:
                 await self._take_commands()
             async with self._turn:
-                moved = await self._patiently(lambda: self._watching.step(self._chain.poll_interval_s), stop)
+                moved = await self._patiently(lambda: self._watching.step(COMMANDS_S), stop)
                 if moved is not None:
                     await self._flush(self._took(moved))
                 elif self._watching.backwards > self._backwards:
@@ -336,7 +338,7 @@ class Engine:
     async def _newest(self) -> MarketState:
         """The market at the newest head, also where the loop has not come to it yet: it follows with all its work."""
         await self._begin()
-        moved = await self._watching.step(0.0)
+        moved = await self._watching.newest()
         if moved is not None:
             await self._flush(self._took(moved))
         return self._watching.state

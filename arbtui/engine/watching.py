@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from arbtui.chain import BlockLogs, HeadFeed, Node, Reset, read_pools
+from arbtui.chain import BlockLogs, HeadFeed, Node, Reset, Step, read_pools
 from arbtui.chain.reader import Progress
 from arbtui.domain import BlockRef, Token
 from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable
@@ -126,14 +126,21 @@ class Watching:
         return tuple(_named("cannot be read", found.failed))
 
     async def step(self, timeout_s: float) -> Moved | None:
-        """To the newest head; None where there is none within `timeout_s`.
+        """To the newest head, as soon as there is one; None where there is none within `timeout_s`.
 
         Raises as the node does. What was taken stands then; call it again.
         """
+        return await self._follow(lambda: self._feed.next(timeout_s))
+
+    async def newest(self) -> Moved | None:
+        """As `step`, to the head the node has at this moment: it is asked, due or not. None where that is ours."""
+        return await self._follow(self._feed.look)
+
+    async def _follow(self, look: Callable[[], Awaitable[Step | Reset | None]]) -> Moved | None:
         if self._unread:
             reason, moved = self._unread, await self.begin()
             return Moved(moved.head, moved.at, reset=reason, faults=moved.faults)
-        found = await self._feed.next(timeout_s)
+        found = await look()
         if found is None:
             return None
         at = self._feed.looked_at

@@ -22,9 +22,9 @@ import pytest
 
 from arbtui.abi import decode, encode_call
 from arbtui.chain.node import Node
-from arbtui.chain.rpc import JsonRpc, data
+from arbtui.chain.rpc import JsonRpc, data, quantity
 from arbtui.devnet import AddressBook, BookPool, Devnet, Traffic, draws, open_devnet, plan, start
-from arbtui.devnet.anvil import find_anvil
+from arbtui.devnet.anvil import STATES_KEPT, find_anvil
 from arbtui.devnet.cache import cache_root
 from arbtui.devnet.traffic import Trade
 from arbtui.domain import BlockRef, Hop, HopAmount, LenderId, Opportunity, PoolKind, Token
@@ -165,6 +165,26 @@ async def test_interval_mining_makes_blocks_without_transactions() -> None:
         after = await Node(rpc).block()
         assert after.number > before.number
         assert await rpc.call("anvil_getAutomine") is False
+
+
+def written(folder: Path) -> int:
+    """Bytes in all files below."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+async def test_a_long_life_writes_nothing_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anvil by itself keeps every state under the user's home: gigabytes, and it waits for the disk meanwhile."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    async with start(seed=1) as devnet, JsonRpc(devnet.rpc_url) as rpc:
+        await rpc.call("anvil_mine", [hex(700)])
+        head = quantity(await rpc.call("eth_blockNumber"), "eth_blockNumber")
+        account = devnet.book.accounts[0]
+        assert await rpc.call("eth_getBalance", [account, hex(head - STATES_KEPT + 1)])
+        with pytest.raises(NodeError, match="BlockOutOfRange"):
+            await rpc.call("eth_getBalance", [account, hex(head - STATES_KEPT - 1)])
+        assert written(tmp_path) == 0
 
 
 def test_the_configuration_lies_ready(chain: Devnet) -> None:

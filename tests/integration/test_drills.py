@@ -11,18 +11,20 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from arbtui.chain import JsonRpc
 from arbtui.domain import Delivery, ExecutionStatus
 from arbtui.drills import DRILLS, DrillResult, find_drill, run_drill
 from arbtui.drills.crash import CUTS
 from arbtui.drills.ledger import Audit, audit
 from arbtui.drills.scene import Scene, opened
-from arbtui.drills.timeline import Timeline
-from arbtui.errors import UsageError
+from arbtui.drills.timeline import Moment, Outcome, Timeline
+from arbtui.errors import DevnetError, UsageError
 from arbtui.execution import Sighting
 from arbtui.store import SqliteJournal, Store
 from arbtui.units import GWEI
@@ -68,7 +70,8 @@ async def test_a_drill(name: str, seed: int, folders: Path) -> None:
     assert result.detected, told
     assert result.recovered, f"{result.why}\n{told}"
     assert result.lost_transactions == 0, told
-    assert tuple(shown) == result.timeline
+    # All of it, or all of its second chain, where the first one stopped answering.
+    assert tuple(shown[-len(result.timeline) :]) == result.timeline
     assert [m.at_s for m in result.timeline] == sorted(m.at_s for m in result.timeline)
     assert len(said(result, "injected")) == (len(CUTS) if name == "crash" else 1)
     # Something the engine itself wrote or said came after the first fault.
@@ -86,6 +89,35 @@ async def test_a_drill_that_takes_too_long_is_broken_off_and_audited() -> None:
     assert result.store is not None
     # What was under way is told as what it is: not lost on the chain, but without an end in the journal.
     assert said(result, "lost", "wrong", "verified")
+
+
+@pytest.mark.parametrize("stopped", [1, 2])
+async def test_a_chain_that_stops_answering_is_no_fault_of_the_engine(
+    stopped: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anvil stands still in the middle of a drill: that begins again on another chain, and twice is too often."""
+    drill = find_drill("lender-paused")
+    scripts = 0
+
+    async def script(scene: Scene) -> Outcome:
+        nonlocal scripts
+        scripts += 1
+        if scripts <= stopped:
+            os.kill(scene.devnet.anvil_pid, signal.SIGSTOP)
+        return await drill.script(scene)
+
+    monkeypatch.setattr("arbtui.drills.scene.JsonRpc", partial(JsonRpc, timeout=2))
+    shown: list[Moment] = []
+    run = run_drill(replace(drill, script=script), 1, shown.append, limit_s=150)
+    if stopped == 2:
+        with pytest.raises(DevnetError, match="two local chains in a row stopped answering, the last: "):
+            await run
+    else:
+        result = await run
+        assert result.passed, result.why
+        assert tuple(shown[-len(result.timeline) :]) == result.timeline
+    assert scripts == 2
+    assert sum("the drill begins again on a new chain" in moment.detail for moment in shown) == 1
 
 
 # ---- the audit

@@ -86,6 +86,16 @@ async def test_the_first_look_is_a_reset_and_a_quiet_chain_gives_nothing() -> No
         assert (step.removed, step.head) == ((), it.feed.head)
 
 
+async def test_a_look_is_a_look_also_before_it_is_due() -> None:
+    async with bench(0) as it:
+        assert await it.feed.next(0) is None
+        it.chain.extend(1, logs=LOGS)
+        assert await it.feed.next(0) is None, "not due yet"
+        it.time.now += 0.5
+        assert isinstance(await it.look(), Step)
+        assert it.feed.looked_at == it.time.now
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3, 12, 17, 63, 64])
 @pytest.mark.parametrize("longer", [0, 1, 5])
 async def test_reorganisations_to_the_depth_that_is_kept(depth: int, longer: int) -> None:
