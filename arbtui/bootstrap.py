@@ -40,7 +40,7 @@ from arbtui.market.pool import Pool
 from arbtui.market.state import MarketState
 from arbtui.market.uniswap_v2 import UniswapV2Pool
 from arbtui.market.uniswap_v3 import UniswapV3Pool
-from arbtui.monitor import LenderRecord, lender_record
+from arbtui.monitor import LenderRecord, StrategyRecord, lender_record, strategy_record
 from arbtui.search import Finder
 from arbtui.store import RunInfo, SqliteJournal, Store, StoreLock, WalletLock, library_version, open_store
 from arbtui.store.database import family_of
@@ -206,6 +206,15 @@ def known_lenders(config: Config) -> LenderRecord:
             return lender_record(reader, config.chain.chain_id, config.wallet.executor)
     except StoreError:
         return LenderRecord()
+
+
+def known_strategies(config: Config) -> StrategyRecord:
+    """As `known_lenders`, of the gas strategies."""
+    try:
+        with open_store(config.store.directory) as reader:
+            return strategy_record(reader, config.chain.chain_id, config.wallet.address)
+    except StoreError:
+        return StrategyRecord()
 
 
 def unread_pool(entry: PoolEntry) -> Pool:
@@ -457,6 +466,7 @@ def _engine(
         say=say,
         health=desk.node.health,
         lenders=known_lenders(config),
+        strategies=known_strategies(config),
     )
 
 

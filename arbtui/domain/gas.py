@@ -33,7 +33,8 @@ class FeeLadder:
     `worst_cost` is the last step's fee cap times the gas limit; `cancel_headroom` is kept beside it for a
     self-transfer of 21,000 gas that must outbid the last step. `guaranteed_blocks` counts the blocks from the
     head for which the first step's cap covers the base fee however full the blocks are. `ceiling` is the highest
-    max fee allowed; `capped` says that it cut the ladder. `why` is the reason where the strategy was chosen.
+    max fee allowed; `capped` says that it cut the ladder. `chosen` is the strategy the steps come from: `strategy`
+    itself, or what `dynamic` stood for, and `why`.
     """
 
     strategy: str
@@ -45,4 +46,5 @@ class FeeLadder:
     guaranteed_blocks: int
     ceiling: Wei = _NOTHING
     capped: bool = False
+    chosen: str = ""
     why: str = ""

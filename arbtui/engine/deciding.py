@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from decimal import ROUND_CEILING, Decimal
 
 from arbtui.abi import decode_uint
 from arbtui.approval import digest_of
@@ -29,14 +28,16 @@ from arbtui.execution import encode_execute, explain_revert
 from arbtui.execution.reverts import observed_profit
 from arbtui.gas import (
     DYNAMIC,
-    TX_GAS_CAP,
     Choice,
     FeeSample,
+    GasLimit,
     GasPolicy,
+    InclusionRecord,
     Situation,
     build_ladder,
     ceiling_of,
     choose_strategy,
+    gas_limit_for,
     suggested_tip,
 )
 from arbtui.lenders import FlashLoanManager, GasView, Track, cheapest
@@ -56,6 +57,8 @@ class Fees:
     samples: tuple[FeeSample, ...] = ()
     #: The gas strategy a person asked for; None: the configuration's.
     strategy: str | None = None
+    #: Wei of the wallet that pays them; None where nothing is going to be sent.
+    funds: Wei | None = None
 
     @property
     def price(self) -> Wei:
@@ -134,6 +137,8 @@ class Decider:
         self.measured_overheads: dict[LenderId, int] = {}
         #: How executions through each lender went, this run's and earlier ones'.
         self.tracks: dict[LenderId, Track] = {}
+        #: How often each gas strategy's transactions came into a block in time.
+        self.inclusion: Mapping[str, InclusionRecord] = {}
         self._loan_costs: dict[Address, LoanCost] = {}
 
     @property
@@ -225,17 +230,25 @@ class Decider:
         candidate = _with(candidate, leg)
         verdict = await self._validator.validate_opportunity(candidate)
         profit = leg.simulation.profit
-        if verdict.failed or profit is None or not leg.ladder.steps:
-            checks = verdict.checks
-            if not leg.ladder.steps:
-                checks += (
-                    CheckResult.at_most("fee_ceiling", fees.price, self._gas.max_fee_per_gas, "wei per gas"),
-                )
-            failed = next((check.check for check in checks if not check.passed), "fee_ceiling")
-            return self._dropped(candidate, checks, failed, fees)
-        gas_limit = self._gas_limit(leg.simulation.gas)
         head = candidate.state.block
+        limit = self._gas_limit(leg.simulation.gas, leg.calldata, head)
+        checks = verdict.checks
+        if not leg.ladder.steps:
+            checks += (
+                CheckResult.at_most("fee_ceiling", fees.price, self._gas.max_fee_per_gas, "wei per gas"),
+            )
+        if not limit.fits:
+            checks += (
+                CheckResult.at_most("gas_limit", leg.simulation.gas, limit.gas_limit, "gas", limit.reason),
+            )
+        failed = next((check.check for check in checks if not check.passed), None)
+        if failed is not None or profit is None:
+            return self._dropped(candidate, checks, failed or "simulation", fees)
+        gas_limit = limit.gas_limit
         ladder = self._ladder(gas_limit, fees, leg.ladder.steps[-1].max_fee_per_gas, leg.choice, head)
+        funds = _funds(ladder, fees)
+        if not all(check.passed for check in funds):
+            return self._dropped(candidate, (*checks, *funds), "funds", fees)
         fallback = None
         if not alone:
             fallback = await self._fallback(candidate, chosen, rate, fees, ticket_id, last_block, ladder)
@@ -259,7 +272,7 @@ class Decider:
             lender=chosen.lender,
             ladder=ladder,
             rate=rate,
-            checks=verdict.checks,
+            checks=(*checks, *funds),
             wallet=self._wallet.address,
             executor=self._wallet.executor,
             chain_id=self._chain_id,
@@ -292,7 +305,10 @@ class Decider:
             calldata = encode_execute(
                 ticket_id, quote.lender, candidate.opportunity, floor, last_block, source
             )
-            simulation = await self._simulate(calldata, self._gas_limit(2 * gas), candidate.state.block)
+            block = candidate.state.block
+            simulation = await self._simulate(
+                calldata, self._gas_limit(2 * gas, calldata, block).gas_limit, block
+            )
             if not simulation.success or simulation.gas <= gas:
                 break
             # More gas than estimated: the floor in the bytes must cover it, so they are made again.
@@ -319,12 +335,13 @@ class Decider:
             return None
         # The ticket has one ladder: at its last step this leg's floor must pay too.
         worst = rate.from_wei_up(leg.simulation.gas * ladder.steps[-1].max_fee_per_gas)
-        if leg.floor < worst:
+        limit = self._gas_limit(leg.simulation.gas, leg.calldata, candidate.state.block)
+        if leg.floor < worst or not limit.fits:
             return None
         return Fallback(
             lender=second.lender,
             calldata=leg.calldata,
-            gas_limit=self._gas_limit(leg.simulation.gas),
+            gas_limit=limit.gas_limit,
             min_profit=leg.floor,
             expected_profit=leg.simulation.profit,
             expected_gas=leg.simulation.gas,
@@ -414,6 +431,7 @@ class Decider:
                 "wei per gas",
                 "base fee and tip",
             ),
+            *_funds(ticket.ladder, fees),
         )
         if simulation.profit is None or not all(check.passed for check in checks):
             return None, checks
@@ -454,16 +472,17 @@ class Decider:
         """The strategy, the least profit worth an inclusion, and the fee steps at which it still is."""
         profit = rate.to_wei_down(max(0, candidate.opportunity.gross_profit - candidate.loan_fee))
         choice = self._choose(profit, gas, fees)
-        ladder = self._ladder(
-            self._gas_limit(gas), fees, self._gas.max_fee_per_gas, choice, candidate.state.block
-        )
+        block = candidate.state.block
+        # The bytes are not there yet; they only count where a run costs less gas than its calldata.
+        gas_limit = self._gas_limit(gas, b"", block).gas_limit
+        ladder = self._ladder(gas_limit, fees, self._gas.max_fee_per_gas, choice, block)
         first = ladder.steps[0].max_fee_per_gas if ladder.steps else fees.price
         break_even = rate.from_wei_up(gas * first + self._validator.policy.min_net_profit_wei)
         hoped = candidate.opportunity.gross_profit - candidate.loan_fee
         floor = max(1, break_even, mul_div_up(hoped, self._tickets.floor_share_bps, BPS))
         # At the floor, no step may cost more than it brings.
         ceiling = rate.to_wei_down(floor) // gas
-        return choice, floor, self._ladder(self._gas_limit(gas), fees, ceiling, choice, candidate.state.block)
+        return choice, floor, self._ladder(gas_limit, fees, ceiling, choice, block)
 
     def _choose(self, profit_wei: int, gas: int, fees: Fees) -> Choice:
         """The strategy for a ticket that lives `tickets.auto_ttl_blocks`."""
@@ -474,6 +493,7 @@ class Decider:
             blocks_left=self._tickets.auto_ttl_blocks,
             block_time_s=self._block_time_s,
             base_fees=base_fees,
+            record=self.inclusion,
         )
         return choose_strategy(self._gas, situation, fees.strategy)
 
@@ -490,12 +510,12 @@ class Decider:
             history=fees.samples,
             head=head.number,
             block_gas_limit=head.gas_limit,
+            chosen=choice.name,
             why=choice.reason if name == DYNAMIC else "",
         )
 
-    def _gas_limit(self, gas: int) -> int:
-        buffered = (Decimal(gas) * self._gas.gas_limit_buffer).to_integral_value(rounding=ROUND_CEILING)
-        return min(int(buffered), TX_GAS_CAP)
+    def _gas_limit(self, gas: int, calldata: bytes, head: BlockRef) -> GasLimit:
+        return gas_limit_for(gas, calldata, self._gas.gas_limit_buffer, head.gas_limit or None)
 
     async def _agreed(
         self, calldata: bytes, gas_limit: int, block: BlockRef
@@ -557,3 +577,11 @@ def interpret(outcome: Simulated) -> Simulation:
     else:
         reason = f"{outcome.error or 'reverted'} without data after {outcome.gas_used} gas"
     return Simulation(False, observed_profit(outcome.return_data), outcome.gas_used, reason)
+
+
+def _funds(ladder: FeeLadder, fees: Fees) -> tuple[CheckResult, ...]:
+    """Whether the wallet can pay the ladder's last step, and a cancel that outbids it."""
+    if fees.funds is None:
+        return ()
+    needed = ladder.worst_cost + ladder.cancel_headroom
+    return (CheckResult.at_least("funds", fees.funds, needed, "wei", "worst case and a cancel beyond it"),)

@@ -52,7 +52,7 @@ from arbtui.gas import DYNAMIC, GasPolicy
 from arbtui.lenders import FlashLoanManager, why_lost
 from arbtui.market import write_snapshot_file
 from arbtui.market.state import MarketState
-from arbtui.monitor import LenderRecord
+from arbtui.monitor import LenderRecord, StrategyRecord
 from arbtui.search import Finder, SearchResult, size
 from arbtui.store import Store
 from arbtui.text import safe_text
@@ -120,6 +120,7 @@ class Engine:
         say: Callable[[str], None],
         health: Callable[[], Sequence[NodeHealth]] = tuple,
         lenders: LenderRecord | None = None,
+        strategies: StrategyRecord | None = None,
     ) -> None:
         self._node = node
         self._chain = chain
@@ -159,6 +160,7 @@ class Engine:
         self._sent: dict[str, Ticket] = {}
         #: Receipts of earlier runs, and of this one as they come.
         self._lenders = lenders or LenderRecord()
+        self._strategies = strategies or StrategyRecord()
         self._tell_decider()
         self._recovered = False
         #: One block's work, a command, or a submission: never two at a time.
@@ -446,10 +448,11 @@ class Engine:
         return writes
 
     async def _look(self, block: BlockRef) -> tuple[Fees, Wei]:
-        """The fees of the next block, and the wallet's wei."""
-        return await asyncio.gather(
+        """The fees of the next block, and the wallet's wei: they have to do where something may be sent."""
+        fees, balance = await asyncio.gather(
             read_fees(self._node, self._gas), self._node.balance(self._wallet, block.number)
         )
+        return (replace(fees, funds=balance) if self._stage is Stage.LIVE else fees), balance
 
     async def _watch(self, block: BlockRef) -> list[Write]:
         writes = await self._sending.watch(block, self._removed)
@@ -468,10 +471,12 @@ class Engine:
                 continue
             net = f"{format_amount(settlement.net_wei, 18, 6)} {self._chain.native_symbol}"
             traded = settlement.success and settlement.loan_fee is not None
-            if traded or not settlement.success:
+            included = traded or not settlement.success
+            self._strategies.ended(ticket.ladder.chosen, included=included)
+            if included:
                 kinds = [hop.kind for hop in ticket.opportunity.path.hops]
                 self._lenders.mined(ticket.lender, settlement.gas_used, kinds, success=traded)
-                self._tell_decider()
+            self._tell_decider()
             if traded:
                 self.tally.confirmed += 1
                 self.tally.by_lender[ticket.lender] += 1
@@ -484,6 +489,7 @@ class Engine:
     def _tell_decider(self) -> None:
         self._decider.measured_overheads = self._lenders.overheads()
         self._decider.tracks = self._lenders.tracks()
+        self._decider.inclusion = self._strategies.records()
 
     # ---- deciding
 

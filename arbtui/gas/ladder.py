@@ -30,6 +30,7 @@ def build_ladder(
     history: Sequence[FeeSample] = (),
     head: int | None = None,
     block_gas_limit: int | None = None,
+    chosen: str = "",
     why: str = "",
 ) -> FeeLadder:
     """The steps a strategy would climb, each at least the replacement rule above the last. Prices in wei per gas.
@@ -39,7 +40,7 @@ def build_ladder(
     A try lasts its timeout or one block, whichever is longer. No step's cap passes `max_fee_per_gas`: where the
     replacement floor would, the ladder ends (`capped`). A ladder without a step means the ceiling is under the
     market. `history` gives each step its observed share; `head` and `block_gas_limit` the last block whose base fee
-    it is certain to cover.
+    it is certain to cover. `chosen` is the strategy that `name` stands for, where that is another, and `why`.
     """
     wait = max(strategy.timeout, block_time_s)
     steps: list[FeeStep] = []
@@ -83,5 +84,6 @@ def build_ladder(
         guaranteed_blocks=steps[0].guaranteed_blocks if steps else 0,
         ceiling=Wei(max_fee_per_gas),
         capped=capped,
+        chosen=chosen or name,
         why=why,
     )

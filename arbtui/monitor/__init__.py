@@ -12,15 +12,18 @@ metrics      figures for Prometheus, and a health answer
 from arbtui.monitor.lenders import LenderRecord, lender_record
 from arbtui.monitor.performance import ExecutionFacts, Performance, PerformanceMonitor, fold
 from arbtui.monitor.report import build_report, ledger_rows, parse_since
+from arbtui.monitor.strategies import StrategyRecord, strategy_record
 
 __all__ = [
     "ExecutionFacts",
     "LenderRecord",
     "Performance",
     "PerformanceMonitor",
+    "StrategyRecord",
     "build_report",
     "fold",
     "ledger_rows",
     "lender_record",
     "parse_since",
+    "strategy_record",
 ]

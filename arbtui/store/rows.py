@@ -49,6 +49,7 @@ def ladder_json(ladder: FeeLadder) -> str:
             "guaranteed_blocks": ladder.guaranteed_blocks,
             "ceiling": str(ladder.ceiling),
             "capped": ladder.capped,
+            "chosen": ladder.chosen,
             "why": ladder.why,
             "steps": [
                 {

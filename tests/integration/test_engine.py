@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from arbtui.engine import Engine
 from arbtui.errors import LockHeld, StoreError
 from arbtui.execution import decode_execute
 from arbtui.execution.calldata import contract_ticket
+from arbtui.monitor import strategy_record
 from arbtui.store import CommandPost, open_store
 from tests.chain import Hand, config_for, in_hand, running_chain, trade_until
 
@@ -87,6 +89,73 @@ async def test_what_does_not_pay_for_its_gas_is_dropped_with_its_margin(
         assert int(gas["margin"]) == int(gas["limit"]) - int(gas["observed"])
         assert int(gas["margin"]) < 0
         assert int(dropped["gross_profit"]) > 0
+
+
+async def test_a_wallet_that_cannot_pay_the_worst_case_and_a_cancel_drops_it(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    config = limited(config_for(devnet, tmp_path / "store"), "DAI")
+    wallet = config.wallet.address
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("DAI/WETH", 20_000)
+        full, poor = await hand.node.balance(wallet), 10**12
+        await hand.rpc.call("anvil_setBalance", [wallet, hex(poor)])
+        try:
+            tally = await trade_until(hand, config, lambda seen: seen.blocks >= 2)
+        finally:
+            await hand.rpc.call("anvil_setBalance", [wallet, hex(full)])
+        assert (tally.tickets, tally.confirmed) == (0, 0)
+        with open_store(config.store.directory) as reader:
+            dropped = reader.opportunities(outcome="dropped")[0]
+            (funds,) = [check for check in reader.checks(dropped["id"]) if check["check"] == "funds"]
+        assert dropped["reason"] == "funds"
+        assert (int(funds["observed"]), funds["unit"]) == (poor, "wei")
+        assert int(funds["margin"]) == poor - int(funds["limit"]) < 0
+        # With the money back, what is needed is the ladder's worst case and the cancel beside it, to the wei.
+        again = config.model_copy(
+            update={"store": config.store.model_copy(update={"directory": tmp_path / "b"})}
+        )
+        assert (await trade_until(hand, again, lambda seen: seen.confirmed >= 1)).confirmed >= 1
+    with open_store(again.store.directory) as reader:
+        ticket = reader.ticket(reader.executions()[-1]["ticket"])
+    assert ticket is not None
+    needed = int(ticket["ladder"]["worst_cost"]) + int(ticket["ladder"]["cancel_headroom"])
+    (funds,) = [c for c in ticket["checks"] if c["check"] == "funds" and c["phase"] == "ticket"][:1]
+    assert int(funds["limit"]) == needed
+    assert int(funds["observed"]) == full
+
+
+async def test_dynamic_says_what_it_stands_for_and_remembers_how_that_fared(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    config = limited(config_for(devnet, tmp_path / "store"), "DAI")
+    config = config.model_copy(update={"gas": config.gas.model_copy(update={"strategy": "dynamic"})})
+    async with in_hand(devnet) as hand:
+        await hand.align()
+
+        async def move(block: int) -> None:
+            if block % 4 == 0:
+                await hand.dislocate("DAI/WETH", 20_000 + 2_000 * block, mine=False)
+
+        await trade_until(hand, config, lambda seen: seen.confirmed >= 2, between=move)
+        with open_store(config.store.directory) as reader:
+            tickets = [reader.ticket(row["ticket"]) for row in reader.executions()]
+            ends = [row["status"] for row in reader.executions()]
+            records = strategy_record(reader, config.chain.chain_id, config.wallet.address).records()
+        async with open_engine(config, Stage.PAPER, ApproveMode.NONE, lambda _: None) as engine:
+            assert engine._decider.inclusion == records
+    chosen = []
+    for ticket in tickets:
+        assert ticket is not None
+        ladder = ticket["ladder"]
+        assert ladder["strategy"] == "dynamic"
+        assert ladder["chosen"] in config.gas.strategies
+        assert ladder["why"].startswith(f"{ladder['chosen']}: ")
+        chosen.append(ladder["chosen"])
+    assert len(ends) >= 2
+    assert {name: record.sent for name, record in records.items()} == Counter(chosen)
+    assert sum(record.mined for record in records.values()) == len(ends) - ends.count("cancelled")
 
 
 async def test_paper_does_everything_but_the_send(devnet: Devnet, tmp_path: Path) -> None:
