@@ -42,12 +42,13 @@ class Today:
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """An execution that is prepared or submitted, with its attempts, its last event and its last incident."""
+    """An execution that is prepared or submitted, with its attempts and the last event, incident and recovery."""
 
     execution: Row
     attempts: tuple[Row, ...]
     event: Row | None
     incident: Row | None
+    recovery: Row | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,8 @@ def read_detail(reader: StoreReader, key: str) -> Row | None:
     """A ticket, an opportunity or an execution by its id, with all that belongs to it; None where there is none.
 
     A ticket: path with exact amounts, quotes, ladder, the newest phase's checks, fallback, rate, decisions. An
-    opportunity the same as far as it has them. An execution: its ticket's too, events, attempts, settlement.
+    opportunity the same as far as it has them. An execution: its ticket's too, events, attempts, recovery,
+    settlement.
     """
     with reader.snapshot():
         found = reader.execution(key)
@@ -288,12 +290,14 @@ def _flights(reader: StoreReader) -> Iterable[Flight]:
         incidents = reader.query(
             "SELECT * FROM incident WHERE execution_id = ? ORDER BY id DESC LIMIT 1", key
         )
+        decided = reader.recoveries(row["id"])
         row["token"] = _token(row)
         yield Flight(
             clean(_without_twins(row)),
             tuple(clean(_without_twins(attempt)) for attempt in attempts),
             clean(events[0]) if events else None,
             clean(incidents[0]) if incidents else None,
+            clean(decided[-1]) if decided else None,
         )
 
 

@@ -13,6 +13,7 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.widget import Widget
 
+from arbtui.tui.feed import iso
 from arbtui.tui.filtering import parse_filter
 from arbtui.tui.live_table import Cell, Column, LiveTable, TableRow
 from arbtui.tui.look import Look, Row, age, clock_of, short
@@ -391,7 +392,7 @@ class ExecutionsPane(Pane):
 
         def draw(width: int) -> Content:
             page = Page(self.look, width)
-            execution_page(page, detail)
+            execution_page(page, detail, iso(now))
             return page.content()
 
         return draw

@@ -378,8 +378,8 @@ def closing_text(closing: Row) -> str:
     return f"{who}; {lived}"
 
 
-def execution_page(page: Page, detail: Row) -> None:
-    """An execution's life: what was expected, what happened, to the unit."""
+def execution_page(page: Page, detail: Row, now: str) -> None:
+    """An execution's life: what was expected, what happened, to the unit. `now` is UTC as the store has it."""
     look = page.look
     word, tone = look.state(detail["status"])
     trade = detail["trade"]
@@ -402,6 +402,7 @@ def execution_page(page: Page, detail: Row) -> None:
             page.money("difference", look.signed(net - int(expected)), look.native, "dim")
     _timeline(page, detail)
     _attempts(page, detail["attempts"])
+    _recovery(page, detail, now)
     if settled is not None:
         _settlement(page, settled)
     for incident in detail["incidents"]:
@@ -460,6 +461,41 @@ def _attempts(page: Page, attempts: Iterable[Row]) -> None:
             page.text(attempt["error"], indent=2, tone="bad")
 
 
+def _recovery(page: Page, detail: Row, now: str) -> None:
+    """What was decided about each error, why, and when that is due."""
+    if not detail["recovery"]:
+        return
+    page.title("recovery")
+    open_still = detail["status"] in ("prepared", "submitted")
+    for row in detail["recovery"]:
+        since = seconds_between(detail["decided_at"], row["at"])
+        tone: Tone = "bad" if row["alarm"] else "warn"
+        last = row is detail["recovery"][-1]
+        page.line(
+            (fit(f"+{since:.1f}s", 8, True) + " ", "dim"),
+            (row["error_class"].replace("_", " "), tone),
+            (f" while {row['phase'].replace('_', ' ')}", "dim"),
+        )
+        page.line(
+            (" " * 9 + "→ ", "dim"),
+            (row["action"].replace("_", " "), "strong"),
+            (f", nonce: {row['nonce_rule'].replace('_', ' ')}", "dim"),
+            (f", try {row['tries']}" if row["tries"] > 1 else "", "dim"),
+            (due_text(row, now) if last and open_still else "", "warn"),
+        )
+        page.text(row["reason"], indent=9, tone="dim")
+
+
+def due_text(row: Row, now: str) -> str:
+    """When a recovery is due, as far as that is ahead: `, in 2.4 s`, `, from block 9`; empty where it is due."""
+    parts = ""
+    if row["next_at"] is not None and (left := seconds_between(now, row["next_at"])) > 0:
+        parts += f", in {left:.1f} s"
+    if row["next_block"] is not None:
+        parts += f", from block {row['next_block']:,}"
+    return parts
+
+
 def _settlement(page: Page, settled: Row) -> None:
     look = page.look
     sound = settled["reconciled"] and settled["sealed"]
@@ -516,7 +552,11 @@ def flight_lines(look: Look, width: int, flights: Iterable[Any], last: Row | Non
         parts.append((f"  {age(seconds_between(row['decided_at'], now))}", ""))
         if row["last_block"] is not None:
             parts.append((f"  last block {row['last_block']:,}", "dim"))
-        if flight.incident is not None:
+        if flight.recovery is not None:
+            row = flight.recovery
+            what = f"{row['error_class']}: {row['action']}".replace("_", " ")
+            parts.append((f"  ! {what}{due_text(row, now)}", "bad" if row["alarm"] else "warn"))
+        elif flight.incident is not None:
             parts.append((f"  ! {flight.incident['kind']}: {flight.incident['detail']}", "bad"))
         elif flight.event is not None and flight.event["reason"]:
             parts.append((f"  {flight.event['reason']}", "dim"))

@@ -55,8 +55,8 @@ def misbehave(proxy: FaultProxy, url: str) -> None:
     proxy.inject(null, "eth_getBlockByHash", times=1, skip=2)
 
 
-async def said(hand: Hand, config: Path, *command: str) -> bytes:
-    """All that a command writes, with the most talkative log, while blocks come."""
+async def said(hand: Hand, proxy: FaultProxy, config: Path, *command: str) -> bytes:
+    """All that a command writes, with the most talkative log, while blocks come and connections break."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "arbtui", "-vv", *command, "--config", str(config)),
         stdout=asyncio.subprocess.PIPE,
@@ -66,6 +66,7 @@ async def said(hand: Hand, config: Path, *command: str) -> bytes:
     while not talk.done():
         await asyncio.wait([talk], timeout=0.3)
         await hand.mine()
+        await proxy.cut_websockets()
     return talk.result()[0]
 
 
@@ -74,20 +75,23 @@ async def test_the_key_of_a_node_is_nowhere(devnet: Devnet, tmp_path: Path) -> N
     path = tmp_path / "store.toml"
     async with in_hand(devnet) as hand, fault_proxy(devnet.rpc_url) as proxy:
         url = f"{proxy.url}/v3/{CANARY}?key={CANARY}"
-        path.write_text(path.read_text("utf-8").replace(devnet.rpc_url, url), "utf-8")
-        assert url in path.read_text("utf-8")
+        bell = f"{proxy.ws_url}/ws/{CANARY}?key={CANARY}"
+        text = path.read_text("utf-8").replace(devnet.rpc_url, url).replace(devnet.book.ws_url, bell)
+        path.write_text(text, "utf-8")
+        assert (text.count(url), text.count(bell)) == (1, 1)
         await hand.align()
         await hand.dislocate("DAI/WETH", 30_000)
         misbehave(proxy, url)
         run = ("run", "--headless", "--stage", "live", "--approve", "all", "--for", "6")
-        outputs = [await said(hand, path, *run)]
+        outputs = [await said(hand, proxy, path, *run)]
         assert proxy.count(SEND) > 0, outputs[0].decode()
         assert b"eth_sendRawTransaction" in outputs[0]
+        assert b"polling goes on" in outputs[0], "the websocket rang, and was cut"
         commands = (["recover"], ["executions", "--json"], ["report"], ["doctor"], ["config", "show"])
-        outputs += [await said(hand, path, *command) for command in commands]
+        outputs += [await said(hand, proxy, path, *command) for command in commands]
         proxy.inject(http(503, f"<html>{url}</html>"))
-        outputs.append(await said(hand, path, "doctor"))
-        outputs.append(await said(hand, path, "recover"))
+        outputs.append(await said(hand, proxy, path, "doctor"))
+        outputs.append(await said(hand, proxy, path, "recover"))
     files = [file for file in sorted(tmp_path.rglob("*")) if file.is_file() and file != path]  # noqa: ASYNC240
     assert {"journal.sqlite", "live.sqlite"} <= {file.name for file in files}
     for encoding in ENCODINGS:

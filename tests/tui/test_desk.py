@@ -379,6 +379,39 @@ async def test_every_size_stands(sample: Sample) -> None:
 # ---- screens
 
 
+async def test_a_recovery_shows_what_is_done_why_and_when(sample: Sample) -> None:
+    """In the strip of what flies with a countdown, and whole on the execution's page."""
+    fill(sample)
+    with open_store(sample.directory) as reader:
+        (flight,) = read_desk(reader, iso(sample.clock.wall)).flights
+    with sample.store.batch() as batch:
+        batch.recovered(
+            flight.execution["id"],
+            error_class="replacement_underpriced",
+            phase="pending",
+            action="bump",
+            nonce_rule="same",
+            reason="the node wants 10 % more [bold]than[/] before",
+            tries=2,
+            next_at=iso(sample.clock.wall + 6),
+            next_block=HEAD + 2,
+        )
+    sample.head()
+    async with at_desk(sample, (160, 60)) as (app, pilot):
+        told = f"! replacement underpriced: bump, in 6.0 s, from block {HEAD + 2:,}"
+        await until(pilot, lambda: told in grid(pilot), "the strip")
+        await look(sample, app, pilot, 2.5)
+        assert "bump, in 3.5 s, from" in grid(pilot)
+        await look(sample, app, pilot, 4)
+        assert f"bump, from block {HEAD + 2:,}" in grid(pilot)
+        await pilot.press("2", "enter")
+        await until(pilot, lambda: "RECOVERY" in grid(pilot), "the page")
+        page = " ".join(grid(pilot).split())
+        assert "replacement underpriced while pending" in page
+        assert "→ bump, nonce: same, try 2, from block" in page
+        assert "the node wants 10 % more [bold]than[/] before" in page
+
+
 async def test_the_executions_screen_tells_a_life_to_the_unit(sample: Sample) -> None:
     fill(sample)
     async with at_desk(sample, (200, 60)) as (_app, pilot):
