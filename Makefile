@@ -39,7 +39,7 @@ bench: setup
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 deep: setup tests/deep/node_modules/.ready
-	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest --timeout=3600 $(ARGS)
+	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest --timeout=7200 $(ARGS)
 	@cd contracts && FOUNDRY_PROFILE=deep ../node_modules/@foundry-rs/forge-linux-amd64/bin/forge test
 	@$(BIN)/python -m tests.contracts.mutants
 

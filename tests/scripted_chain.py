@@ -256,6 +256,10 @@ class ScriptedNode(Node):
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
 
+    @property
+    def where(self) -> str:
+        return "a script"
+
     async def one(self, read: Callable[[Node], Awaitable[T]], patience_s: float | None = None) -> T:
         return await read(self)
 
@@ -287,6 +291,8 @@ class Settles:
         terms: SettlementTerms | None,
         receipt: Receipt,
         beside: Sequence[Receipt] = (),
+        *,
+        old: bool = False,
     ) -> Settlement:
         return settle(
             execution_id,

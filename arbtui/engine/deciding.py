@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from arbtui.abi import decode_uint
@@ -521,15 +521,7 @@ class Decider:
         self, calldata: bytes, gas_limit: int, block: BlockRef
     ) -> tuple[Simulation, CheckResult]:
         """The simulation as two nodes say it on the same block, where there are two; and whether they do."""
-        transaction = self._transaction(calldata, gas_limit)
-
-        async def run(node: Node) -> Simulated:
-            outcome = await node.simulate(transaction, block, round(self._block_time_s))
-            # A simulation is asked for by number: what stands there must be the block that is meant.
-            if (await node.block(block.number)).hash != block.hash:
-                raise UnknownBlock(f"{node.where}: block {block.number} is not {block.hash} any more")
-            return outcome
-
+        run = self._running(calldata, gas_limit, block)
         try:
             agreed = await self._node.agreed(run, "the simulation of a ticket")
         except NodesDisagree as error:
@@ -545,8 +537,21 @@ class Decider:
         return "" if simulation.success else simulation.error or "the simulation failed"
 
     async def _simulate(self, calldata: bytes, gas_limit: int, block: BlockRef) -> Simulation:
+        return interpret(await self._node.one(self._running(calldata, gas_limit, block)))
+
+    def _running(
+        self, calldata: bytes, gas_limit: int, block: BlockRef
+    ) -> Callable[[Node], Awaitable[Simulated]]:
         transaction = self._transaction(calldata, gas_limit)
-        return interpret(await self._node.simulate(transaction, block, round(self._block_time_s)))
+
+        async def run(node: Node) -> Simulated:
+            outcome = await node.simulate(transaction, block, round(self._block_time_s))
+            # A simulation is asked for by number: what stands there must be the block that is meant.
+            if (await node.block(block.number)).hash != block.hash:
+                raise UnknownBlock(f"{node.where}: block {block.number} is not {block.hash} any more")
+            return outcome
+
+        return run
 
     def _transaction(self, calldata: bytes, gas_limit: int) -> dict[str, str]:
         return {

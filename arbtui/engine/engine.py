@@ -7,8 +7,9 @@ import gc
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -157,6 +158,8 @@ class Engine:
         self._our_hashes: set[str] = set()
         #: Paths traded on paper that are still open: such a trade would have moved their pools.
         self._paper_open: dict[str, Cycle] = {}
+        #: Rows of what is decided already, on their way to the store: a node that fails meanwhile loses none of them.
+        self._rows: list[Write] = []
         self._sent: dict[str, Ticket] = {}
         #: Receipts of earlier runs, and of this one as they come.
         self._lenders = lenders or LenderRecord()
@@ -197,9 +200,9 @@ class Engine:
                 await self._on_block(block, deciding=True)
         finally:
             # However it ends, also where the node went first: no ticket stays without a word.
-            await self._flush(
-                [w for t in self._waiting for w in self._expire(t, "the run ended before it was sent")]
-            )
+            ended = "the run ended before it was sent"
+            expired = [write for ticket in self._waiting for write in self._expire(ticket, ended)]
+            await self._flush([*self._take_rows(), *expired])
             self._waiting.clear()
         await self._drain()
 
@@ -217,8 +220,8 @@ class Engine:
 
     async def _begin(self) -> None:
         if not self._recovered:
-            self._recovered = True
             await self._recover()
+            self._recovered = True
             await self._flush(self._took(await self._patiently(self._watching.begin)))
             if len(self._watching.state.pools) >= _MANY_POOLS:
                 # They stay for the whole run: Python's collector need not walk them again and again.
@@ -241,8 +244,7 @@ class Engine:
             known = self._journal.execution(execution_id)
             if known is not None:
                 self._say(f"settling execution {execution_id}, which landed unseen")
-                terms = self._terms_of(known.intent.ticket_id)
-                await self._flush(await self._sending.settle_again(known, terms))
+                await self._flush(await self._patiently(partial(self._settled_again, known)))
         self._our_hashes.update(attempt.tx_hash for known in latest for attempt in known.attempts)
         for known in (*self._journal.unfinished(), *self._journal.open_executions()):
             if known.intent.execution_id in {
@@ -254,6 +256,9 @@ class Engine:
         if self._sending.stopped is not None:
             self._say(f"nothing is sent until somebody acknowledges: {self._sending.stopped}")
         await self._end_left_behind()
+
+    async def _settled_again(self, known: OpenExecution) -> list[Write]:
+        return await self._sending.settle_again(known, self._terms_of(known.intent.ticket_id))
 
     async def _end_left_behind(self) -> None:
         """Tickets that an earlier engine had open when it went away: none of them is ever sent."""
@@ -379,10 +384,9 @@ class Engine:
                 block = self._watching.head
                 await self._work(block, deciding=deciding)
         except (NodeUnreachable, MalformedAnswer, NodeError) as error:
-            # The block's work is lost, nothing else: state is read anew at the next head.
+            # The rest of the block's work is lost, nothing else: state is read anew at the next head.
             _log.warning("block %d: %s", block.number, error)
-            detail = str(error)
-            await self._flush([lambda b: b.incident("node", detail)])
+            await self._flush([*self._take_rows(), _incident("node", str(error))])
         self._head = block
 
     async def _work(self, block: BlockRef, *, deciding: bool) -> None:
@@ -393,15 +397,10 @@ class Engine:
             return
         state = self._watching.state
         fees, balance = await self._look(block)
-        writes: list[Write] = []
-        writes += self._expire_old(block)
-        writes += await self._refresh(state, fees)
-        to_send = None
-        if self._may_send():
-            to_send, more = await self._best_approved(state, fees)
-            writes += more
-        found, unrecorded, more = await self._decide(state, fees)
-        writes += more
+        self._rows += self._expire_old(block)
+        await self._refresh(state, fees)
+        to_send = await self._best_approved(state, fees) if self._may_send() else None
+        found, unrecorded = await self._decide(state, fees)
         elapsed = (time.perf_counter() - began) * 1000
         await self._flush(
             [
@@ -415,7 +414,7 @@ class Engine:
                     unrecorded=unrecorded,
                 ),
                 *self._nodes(),
-                *writes,
+                *self._take_rows(),
             ]
         )
         self.tally.blocks += 1
@@ -493,8 +492,8 @@ class Engine:
 
     # ---- deciding
 
-    async def _decide(self, state: MarketState, fees: Fees) -> tuple[SearchResult, int, list[Write]]:
-        """What was found, how many of it get no row, and the rows of the others."""
+    async def _decide(self, state: MarketState, fees: Fees) -> tuple[SearchResult, int]:
+        """What was found, and how many of it get no row."""
         found = self._finder.find(state, self._watching.take_changed())
         self.tally.opportunities += len(found.opportunities)
         self._paper_open = {key: path for key, path in self._paper_open.items() if size(path, state)}
@@ -521,28 +520,24 @@ class Engine:
                 worth.append((place, one))
             else:
                 drops.append((place, dropped))
-        writes, (made, more) = await asyncio.gather(
-            self._closings(state.block, (*shown, *open_still), told),
-            self._tickets_of(worth, taken, state, fees),
-        )
+        closed = self._open_paths.look(state.block, (*shown, *open_still), told)
+        _, more = await asyncio.gather(self._close(closed), self._tickets_of(worth, taken, state, fees))
         if found.mismatch is not None:
-            writes.append(_incident("search", str(found.mismatch)))
+            self._rows.append(_incident("search", str(found.mismatch)))
         drops += more
         drops.sort(key=lambda item: item[0])
         self.tally.dropped += len(drops)
         recorded = drops[: self._search.record]
-        writes += made
-        writes += [self._drop(dropped, place) for place, dropped in recorded]
-        return found, max(0, found.paying - len(worth) - len(recorded)), writes
+        self._rows += [self._drop(dropped, place) for place, dropped in recorded]
+        return found, max(0, found.paying - len(worth) - len(recorded))
 
     async def _tickets_of(
         self, worth: list[tuple[int, Ranked]], taken: set[Address], state: MarketState, fees: Fees
-    ) -> tuple[list[Write], list[tuple[int, Dropped]]]:
-        """Tickets of the best on each pool; the others with what held them back.
+    ) -> list[tuple[int, Dropped]]:
+        """Tickets of the best on each pool; returns the others with what held them back.
 
         In rounds: what shares a pool with a better one is only quoted and simulated if that one comes to nothing.
         """
-        writes: list[Write] = []
         drops: list[tuple[int, Dropped]] = []
         last_block = state.block.number + self._lifetime()
         decided = 0
@@ -579,22 +574,19 @@ class Engine:
             made.sort(key=lambda item: (-item[0].expected_net_wei, item[0].id))
             for ticket, one, place in made:
                 if len(self._waiting) < self._tickets.per_block:
-                    writes += self._take_ticket(ticket, one, place, taken)
+                    self._take_ticket(ticket, one, place, taken)
                 else:
                     drops.append((place, _too_many(ticket, one)))
             worth = later
-        return writes, drops
+        return drops
 
     def _rates(self, state: MarketState) -> dict[Address, ConversionRate | None]:
         return {base: state.conversion(state.token(base), self._wrapped_native) for base in self._bases}
 
-    async def _closings(
-        self, block: BlockRef, ranked: tuple[Ranked, ...], ticketed: Collection[str]
-    ) -> list[Write]:
-        """How opportunities of earlier blocks ended, and by whose transaction."""
-        closed = self._open_paths.look(block, ranked, ticketed)
+    async def _close(self, closed: Sequence[Closing]) -> None:
+        """How opportunities of earlier blocks ended, and by whose transaction, as far as the node tells."""
         told = await asyncio.gather(*(self._attributed(closing) for closing in closed[:_ATTRIBUTED]))
-        return [_closing(closing) for closing in (*told, *closed[_ATTRIBUTED:])]
+        self._rows += [_closing(closing) for closing in (*told, *closed[_ATTRIBUTED:])]
 
     async def _attributed(self, closing: Closing) -> Closing:
         """With position, sender and tip of the transaction, as far as the node tells."""
@@ -611,7 +603,7 @@ class Engine:
         tip = max(0, receipt.effective_gas_price - block.base_fee_per_gas)
         return replace(closing, tx_index=receipt.tx_index, sender=receipt.sender, tip_per_gas=Wei(tip))
 
-    def _take_ticket(self, ticket: Ticket, one: Ranked, place: int, taken: set[Address]) -> list[Write]:
+    def _take_ticket(self, ticket: Ticket, one: Ranked, place: int, taken: set[Address]) -> None:
         """Offer a ticket; its pools are taken."""
         taken |= ticket.opportunity.path.pools
         self._waiting.append(ticket)
@@ -619,10 +611,7 @@ class Engine:
             self._approved[ticket.id] = (DecisionKind.APPROVED_BY_ALL, "--approve all")
         self.tally.tickets += 1
         lost = _why_lost(ticket)
-        return [
-            lambda b: b.ticket(ticket, lost, ranked=one, place=place),
-            lambda b: b.ticket_now(ticket),
-        ]
+        self._rows += [lambda b: b.ticket(ticket, lost, ranked=one, place=place), _ticket_now(ticket)]
 
     def _drop(self, dropped: Dropped, place: int | None = None) -> Write:
         moved_by = self._moves.last(dropped.opportunity.path.pools)
@@ -677,13 +666,12 @@ class Engine:
     def _ready(self) -> list[Ticket]:
         return [ticket for ticket in self._waiting if ticket.id in self._approved]
 
-    async def _refresh(self, state: MarketState, fees: Fees) -> list[Write]:
+    async def _refresh(self, state: MarketState, fees: Fees) -> None:
         """Re-simulate, each block, the tickets that a person has before them; one that no longer holds is stale."""
-        writes: list[Write] = []
         for ticket in [waiting for waiting in self._waiting if waiting.id not in self._approved]:
             fresh, checks = await self._decider.still_good(ticket, state, fees)
             if fresh is None:
-                writes += self._stale(ticket, checks, state.block)
+                self._rows += self._stale(ticket, checks, state.block)
                 continue
             # What was frozen stays: only the expectation of the very same bytes is brought up to date.
             now = replace(
@@ -694,18 +682,16 @@ class Engine:
                 simulated_block=fresh.simulated_block,
             )
             self._waiting = [now if waiting.id == now.id else waiting for waiting in self._waiting]
-            writes.append(_ticket_now(now))
-        return writes
+            self._rows.append(_ticket_now(now))
 
-    async def _best_approved(self, state: MarketState, fees: Fees) -> tuple[Ticket | None, list[Write]]:
+    async def _best_approved(self, state: MarketState, fees: Fees) -> Ticket | None:
         """Re-quote and re-simulate the approved tickets, best first, until one still holds."""
-        writes: list[Write] = []
         for ticket in sorted(self._ready(), key=lambda t: -t.expected_net_wei):
             fresh, checks = await self._decider.still_good(ticket, state, fees)
             if fresh is not None:
-                return fresh, writes
-            writes += self._stale(ticket, checks, state.block)
-        return None, writes
+                return fresh
+            self._rows += self._stale(ticket, checks, state.block)
+        return None
 
     def _may_send(self) -> bool:
         return self._held_back() is None
@@ -885,10 +871,11 @@ class Engine:
         if not self._reconciler.may_send:
             return "refused: balances differ from settlements; see `arbtui acknowledge`"
         self._seen.add(ticket.id)
-        self._approved[ticket.id] = (DecisionKind.APPROVED_BY_HAND, f"by {by}")
-        if self._sending.stopped is not None:
-            return f"approved: waits until somebody acknowledges: {self._sending.stopped}"
+        approved = (DecisionKind.APPROVED_BY_HAND, f"by {by}")
         if not self._may_send():
+            self._approved[ticket.id] = approved
+            if self._sending.stopped is not None:
+                return f"approved: waits until somebody acknowledges: {self._sending.stopped}"
             return "approved: waits for the transaction in flight"
         state = await self._newest()
         block = state.block
@@ -902,12 +889,18 @@ class Engine:
             await self._flush(writes)
             failed = next((check for check in checks if not check.passed), None)
             return f"stale: {failed.sentence() if failed else 'it no longer holds'}"
+        # Not before: where a node fails above, the answer is "failed", and nothing may be sent after it.
+        self._approved[ticket.id] = approved
         execution_id = await self._execute(fresh, block)
         if self._stage is Stage.PAPER:
             return f"on paper as {execution_id}"
         if self._sending.flight is None:
             return f"refused by the node: see execution {execution_id}"
         return f"sent as {execution_id}, {self._sending.flight.attempts[-1].tx_hash}"
+
+    def _take_rows(self) -> list[Write]:
+        rows, self._rows = self._rows, []
+        return rows
 
     async def _flush(self, writes: list[Write]) -> None:
         self._commit(writes)

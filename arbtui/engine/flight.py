@@ -16,7 +16,7 @@ from arbtui.domain import (
 from arbtui.engine.settling import SettlementTerms
 from arbtui.execution import Intent, OpenExecution, Plan, PlannedStep, Sighting
 from arbtui.gas import CANCEL_GAS
-from arbtui.recovery import Action, ErrorClass
+from arbtui.recovery import Action, ErrorClass, Recovery
 from arbtui.units import Address, Wei
 
 #: A ticket's life in seconds is its blocks times the block time, this many times: where the head stands still.
@@ -56,6 +56,8 @@ class Flight:
     used_at: int | None = None
     #: The block at which it ended without one of our hashes.
     ended_at: int | None = None
+    #: What was decided about bytes that every node refused, until that is certain.
+    refusal: Recovery | None = None
 
     @property
     def id(self) -> str:
@@ -100,11 +102,18 @@ class Flight:
 
     @property
     def only_private(self) -> bool:
-        """Whether the only bytes out are a relay's: they hold no nonce once their last block has passed."""
-        return self.maybe_pooled and all(
-            attempt.visibility is Visibility.PRIVATE
-            or attempt.delivery in (Delivery.REJECTED, Delivery.NOT_DELIVERED)
-            for attempt in self.attempts
+        """Whether the only bytes out are a relay's: they hold no nonce once their last block has passed.
+
+        No longer once they were in a block: what a reorganisation undoes, nodes put into their public pools.
+        """
+        return (
+            self.maybe_pooled
+            and not self.sightings
+            and all(
+                attempt.visibility is Visibility.PRIVATE
+                or attempt.delivery in (Delivery.REJECTED, Delivery.NOT_DELIVERED)
+                for attempt in self.attempts
+            )
         )
 
     def next_step(self) -> PlannedStep | None:

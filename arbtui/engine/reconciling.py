@@ -74,10 +74,16 @@ class Reconciler:
         before = self._holdings()
         tokens = self._watched | {token for _, token in before} | {delta.token for delta in told}
         new = tokens - {token for _, token in before} - {NATIVE}
+        lacking: set[Address] = set()
         if new:
-            before = {**await self._read(new, start), **before}
+            try:
+                before = {**await self._read(new, start), **before}
+            except NodeError as error:
+                # Followed from this block on, as every token is from the first block on.
+                _log.info("balances of block %d are not to be had: %s", start.number, error)
+                lacking = new
         after = await self._read(tokens - {NATIVE}, block)
-        wrong = unexplained(before, after, told)
+        wrong = tuple(delta for delta in unexplained(before, after, told) if delta.token not in lacking)
         count = self._store.settlements_between(last[0], number)
         accepted = bool(wrong) and not self._policy.stop_on_gain and all(delta.amount > 0 for delta in wrong)
         text = describe(wrong, self._roles, self._tokens)
@@ -94,6 +100,12 @@ class Reconciler:
                 accepted="a gain, and reconciliation.stop_on_gain is off" if accepted else "",
             )
         ]
+        if lacking:
+            names = ", ".join(
+                sorted(self._tokens[token].symbol if token in self._tokens else token for token in lacking)
+            )
+            detail = f"{names}: no balances at block {start.number} any more; compared from block {number} on"
+            writes.append(lambda b: b.incident("node", detail, block=number))
         if wrong:
             writes.append(lambda b: b.incident("unreconciled", text, block=number))
             stop = "" if accepted else "; sending is stopped: `arbtui acknowledge`"

@@ -217,7 +217,12 @@ class Sending:
             writes.append(self._move(flight, _S.EXPIRED, f"nothing was signed: {error}"))
             del self._flights[flight.id]
             return writes
-        await self._conclude(flight, recovery, writes)
+        try:
+            await self._conclude(flight, recovery, writes)
+        except _AWAY as error:
+            # What a refusal proves is looked up once more with the next block; what was signed is told already.
+            flight.due, flight.doubtful = None, True
+            _log.warning("looking for execution %s: %s", flight.id, error)
         return writes
 
     async def _climb(self, flight: Flight, nonce: int, writes: list[Write]) -> Recovery | None:
@@ -252,6 +257,7 @@ class Sending:
             _A.RE_ESTIMATE,
         }:
             # Gas and fees are part of what was approved: where those do not serve, a new ticket is needed.
+            flight.refusal = recovery
             await self._give_up(flight, f"{recovery.error_class}: {recovery.known.told}", writes, recovery)
 
     async def _give_up(
@@ -480,13 +486,24 @@ class Sending:
         return writes
 
     async def _look(self, flight: Flight) -> _Seen:
-        """Nonce, receipts and pool as one node has them, in this order."""
+        """Nonce, receipts and pool as one node has them, in this order: a node that has the block worked on.
+
+        One that lags, or stands on another fork, has another nonce and other receipts.
+        """
+        head = self._head
+
+        async def stands(node: Node) -> None:
+            if head is not None and (await node.block(head.number)).hash != head.hash:
+                raise UnknownBlock(f"{node.where}: block {head.number} is not {head.hash}")
 
         async def read(node: Node) -> _Seen:
+            await stands(node)
             nonce = await node.nonce(self._wallet.address)
             for attempt in reversed(flight.attempts):
                 receipt = await node.receipt(attempt.tx_hash)
                 if receipt is not None:
+                    # Also after the receipt: a reorganisation may have come between.
+                    await stands(node)
                     return _Seen(nonce, receipt, True)
             at = flight.standing
             knows = at is not None and await node.knows(flight.attempts[at].tx_hash)
@@ -523,7 +540,9 @@ class Sending:
         elif at is None and due is not None and due.action in _TRY_AGAIN:
             await self._again(flight, len(flight.attempts) - 1, writes)
         elif at is None:
-            await self._give_up(flight, "every attempt was refused", writes)
+            refusal = flight.refusal
+            why = f"{refusal.error_class}: {refusal.known.told}" if refusal else "every attempt was refused"
+            await self._give_up(flight, why, writes, refusal)
         elif seen.knows:
             flight.due = None
             self._found(flight, at, writes)
@@ -716,7 +735,9 @@ class Sending:
         attempt = next(item for item in flight.attempts if item.tx_hash == receipt.tx_hash)
         # Read first: where the node fails here, nothing has moved, and the next look does it again.
         beside = await self._beside(flight, receipt)
-        settlement = await self._settler.settlement(flight.id, flight.terms, receipt, beside)
+        settlement = await self._settler.settlement(
+            flight.id, flight.terms, receipt, beside, old=self._old(receipt)
+        )
         sighting = Sighting(receipt.tx_hash, receipt.block_number, receipt.block_hash, receipt.success)
         self._journal.seen(flight.id, sighting)
         flight.sightings.append(sighting)
@@ -879,9 +900,15 @@ class Sending:
         for attempt in known.attempts:
             receipt = await self._node.receipt(attempt.tx_hash)
             if receipt is not None:
-                settlement = await self._settler.settlement(known.intent.execution_id, terms, receipt)
+                settlement = await self._settler.settlement(
+                    known.intent.execution_id, terms, receipt, old=True
+                )
                 return self._settler.told(settlement)
         return []
+
+    def _old(self, receipt: Receipt) -> bool:
+        """Whether it is so deep that a node may have let go of the state of its block."""
+        return self._head is not None and self._head.number - receipt.block_number >= self._depth
 
 
 _WEIGHT = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from arbtui.chain import Node, read_balances
 from arbtui.domain import NATIVE, ConversionRate, Receipt, Settlement, Token
 from arbtui.engine.policy import WalletPolicy
+from arbtui.errors import NodeError
 from arbtui.execution import differences, settle
 from arbtui.monitor.reconcile import amounts_json, unexplained
 from arbtui.store import Batch
@@ -47,10 +48,14 @@ class Settler:
         terms: SettlementTerms | None,
         receipt: Receipt,
         beside: Sequence[Receipt] = (),
+        *,
+        old: bool = False,
     ) -> Settlement:
         """Without terms the asset is unknown; gas is then settled in the native coin.
 
-        `beside` are our other transactions in the same block: the block's balances hold what they did, too.
+        `beside` are our other transactions in the same block: the block's balances hold what they did, too. Of an
+        `old` block the node may have let go of the state: `reconciled` is then None, and the Reconciler's comparison
+        from final block to final block is the only one.
         """
         terms = terms or SettlementTerms(NATIVE, ConversionRate(self._tokens[NATIVE], 1, 1, 0, ()), ())
         settlement, *others = [
@@ -71,8 +76,14 @@ class Settler:
         tokens = sorted(touched - {NATIVE})
         block = await self._node.block(settlement.block_hash)
         parent = await self._node.block(block.parent_hash)
-        before = await read_balances(self._node, accounts, tokens, parent, self._multicall)
-        after = await read_balances(self._node, accounts, tokens, block, self._multicall)
+        try:
+            before = await read_balances(self._node, accounts, tokens, parent, self._multicall)
+            after = await read_balances(self._node, accounts, tokens, block, self._multicall)
+        except NodeError as error:
+            if not old:
+                raise
+            lacking = f"the node has no state of block {block.number} any more: {error}"
+            return replace(settlement, reconciled=None, difference=lacking)
         found = differences([settlement, *others], before, after)
         return replace(
             settlement,

@@ -464,7 +464,7 @@ def _unsound(reader: StoreReader, settlements: Iterable[Row]) -> list[dict[str, 
         if not row["sealed"]:
             why = "the row was altered after it was written"
         elif row["reconciled"] is None:
-            why = "nobody has compared it yet"
+            why = str(row["difference"] or "nobody has compared it yet")
         else:
             why = str(row["difference"])
         found.append(

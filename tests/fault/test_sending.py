@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
-from arbtui.domain import AttemptKind, Delivery, ExecutionStatus
-from arbtui.engine import Sending, WalletPolicy
-from arbtui.errors import RefusedError
+from arbtui.chain import Node
+from arbtui.domain import AttemptKind, Delivery, ExecutionStatus, Receipt, Settlement
+from arbtui.engine import Sending, WalletPolicy, settling
+from arbtui.engine.settling import Settler
+from arbtui.errors import NodeError, NodeUnreachable, RefusedError
 from arbtui.store import SqliteJournal, Store, open_store
+from arbtui.units import Wei
 from tests import factories as make
 from tests.scripted_chain import FOREIGN, GWEI, Chain, Clock, ScriptedNode, Settles, Signer, Tx, done, read
 
@@ -350,3 +353,165 @@ def test_a_lower_nonce_that_became_free_is_filled(room: Room) -> None:
         rows = {row["id"][:3]: row["status"] for row in reader.executions()}
     # With the gap filled the trade mines at once; past its last block the contract refuses.
     assert rows == {"gap": "cancelled", "xt1": "reverted"}
+
+
+# ---- what only one node says, once
+
+
+class Relay:
+    """Takes everything and includes nothing by itself."""
+
+    def __init__(self) -> None:
+        self.raws: list[bytes] = []
+
+    async def send_private(self, raw: bytes, last_block: int) -> str:
+        self.raws.append(raw)
+        return read(raw).hash
+
+
+def test_a_private_trade_that_was_undone_is_cancelled_and_not_forgotten(room: Room) -> None:
+    """It was in a block: from then on nodes have its bytes, and its nonce is not given back."""
+    relay = Relay()
+    room.sending._relay = relay
+    room.send(life=2)
+    room.chain.mine(first=read(relay.raws[0]))
+    room.clock.pass_s(12)
+    room.look()
+    assert room.status() is S.MINED
+    gone = room.chain.reorg(1, back=False, swap=True)
+    room.tell(done(room.sending.watch(room.chain.head, gone)))
+    assert room.status() is S.SUBMITTED
+    for _ in range(7):
+        room.block()
+    assert room.status() is S.CANCELLED
+    assert (room.sending.followed, room.journal.unfinished()) == ((), [])
+    assert room.chain.nonce == 1
+
+
+@pytest.mark.parametrize("fate", ["gas", "funds"])
+def test_a_refusal_whose_proof_cannot_be_had_at_once_is_concluded_later(
+    room: Room, fate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def nonce(self: ScriptedNode, address: str, tag: str = "latest") -> int:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise NodeUnreachable("no answer")
+        return self.chain.nonce
+
+    monkeypatch.setattr(ScriptedNode, "nonce", nonce)
+    room.send(fate)
+    assert room.status() is S.PREPARED, "nothing is sure yet"
+    with open_store(room.folder) as reader:
+        assert reader.execution("xt1") is not None, "and yet it is told"
+    room.block()
+    assert room.status() is S.REJECTED
+    assert room.journal.highest_nonce(make.CHAIN_ID, make.WALLET) is None
+    with open_store(room.folder) as reader:
+        row = reader.execution("xt1")
+    assert row is not None
+    assert row["error_class"] == {"gas": "intrinsic_gas_too_low", "funds": "insufficient_funds"}[fate]
+
+
+def test_a_node_that_does_not_have_our_head_is_not_asked(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its nonce is of yesterday: with it a gap would be filled that is none, or a mined trade be forgotten."""
+    room.send(name="t1")
+    for _ in range(6):
+        room.block()
+    assert room.sending.followed == ()
+    room.send(name="t2", life=1)
+    room.chain.mine(include=False)
+    room.clock.pass_s(12)
+    behind = room.chain.blocks[-2].block
+    with monkeypatch.context() as lagging:
+
+        async def block(self: ScriptedNode, number: int | str = "latest") -> Any:
+            return behind
+
+        async def nonce(self: ScriptedNode, address: str, tag: str = "latest") -> int:
+            return 0
+
+        lagging.setattr(ScriptedNode, "block", block)
+        lagging.setattr(ScriptedNode, "nonce", nonce)
+        room.look()
+    assert room.status("xt2") is S.SUBMITTED
+    assert "gap" not in room.incidents()
+    assert not room.sending.sure
+    for _ in range(6):
+        room.block()
+    assert room.status("xt2") in (S.CANCELLED, S.REVERTED)
+
+
+def test_a_receipt_of_another_fork_is_not_believed(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.send()
+    room.chain.mine(include=False)
+    head, orphan = room.chain.head, make.word("orphan")
+    (pooled,) = room.chain.pool.values()
+    there = Receipt(
+        tx_hash=pooled.hash,
+        block_number=head.number,
+        block_hash=orphan,
+        success=True,
+        gas_used=21_000,
+        effective_gas_price=Wei(1),
+        l1_fee=Wei(0),
+        logs=(),
+        tx_index=0,
+        sender=make.WALLET,
+    )
+    with monkeypatch.context() as fork:
+
+        async def receipt(self: ScriptedNode, tx_hash: str) -> Receipt | None:
+            return there
+
+        async def block(self: ScriptedNode, number: int | str = "latest") -> Any:
+            # The node changes forks between two answers.
+            stood = await self.chain.block(number)
+            answers.append(stood)
+            return stood if len(answers) == 1 else replace(stood, hash=orphan)
+
+        answers: list[Any] = []
+        fork.setattr(ScriptedNode, "receipt", receipt)
+        fork.setattr(ScriptedNode, "block", block)
+        room.clock.pass_s(12)
+        room.tell(done(room.sending.watch(room.chain.head, set())))
+    assert room.status() is S.SUBMITTED
+    assert not room.sending.sure
+    room.block()
+    assert room.status() is S.MINED
+    assert len(room.chain.mined("t1")) == 1
+
+
+# ---- a block whose state nobody keeps any more
+
+
+def settler(node: Node) -> Settler:
+    return Settler(node, WALLET, make.EXECUTOR, {make.WETH.address: make.WETH}, "ETH")
+
+
+def test_what_landed_long_ago_settles_by_its_receipt(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in flight, started a day later: the receipt is there, the balances of its block are not."""
+
+    async def gone(*_: Any) -> Any:
+        raise NodeError(-32602, "BlockOutOfRangeError: block height is 900 but requested was 12")
+
+    monkeypatch.setattr(settling, "read_balances", gone)
+    room.send()
+    told: list[tuple[str, Settlement]] = []
+    room.sending._settler = settler(room.sending._node)
+    room.block()
+    assert room.status() is S.SUBMITTED, "so near the head it is asked again"
+    assert not room.sending.sure
+    for _ in range(4):
+        room.block(include=False)
+        told += room.sending.settled
+        room.sending.settled.clear()
+    assert room.status() is S.MINED
+    ((_, settlement),) = told
+    assert settlement.reconciled is None
+    assert settlement.gas_used == 21_000
+    assert "no state of block" in settlement.difference
+    room.send(name="t2")
+    assert room.status("xt2") is S.SUBMITTED, "the account goes on"

@@ -21,9 +21,10 @@ pytestmark = pytest.mark.chain
 
 GONE_S = 15.0
 FOUR = ("aave_v2", "aave_v3", "balancer_v2", "maker")
-#: Makes its standard input the terminal it hangs on, then becomes the program.
+#: Makes its standard input the terminal it hangs on, then becomes the program. Also where the tests run under nohup.
 ON_TERMINAL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """

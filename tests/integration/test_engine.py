@@ -17,7 +17,7 @@ from arbtui.config import Config
 from arbtui.devnet import Devnet
 from arbtui.domain import Stage
 from arbtui.engine import Engine
-from arbtui.errors import LockHeld, StoreError
+from arbtui.errors import LockHeld, NodeError, NodeUnreachable, StoreError
 from arbtui.execution import decode_execute
 from arbtui.execution.calldata import contract_ticket
 from arbtui.monitor import strategy_record
@@ -487,3 +487,64 @@ async def test_another_gas_strategy_is_another_ticket_with_its_own_ladder_and_di
         assert len(new["ladder"]["steps"]) == 3, "aggressive has three tries"
         assert new["path_id"] == rows[old["id"]]["path_id"]
         assert await hand.node.nonce(config.wallet.address) == 0
+
+
+# ---- a node that fails in the middle of a block's work
+
+
+async def test_a_failure_after_the_tickets_loses_no_row_of_them(devnet: Devnet, tmp_path: Path) -> None:
+    """Tickets that were made before the node failed are in the store, and are sent with a later block."""
+    config = limited(config_for(devnet, tmp_path / "store"), "DAI")
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("DAI/WETH", 20_000)
+        async with open_engine(config, Stage.LIVE, ApproveMode.ALL, lambda _: None) as engine:
+            made, failed = engine._tickets_of, 0
+
+            async def fails_once(*arguments: Any) -> Any:
+                nonlocal failed
+                drops = await made(*arguments)
+                if engine._waiting and not failed:
+                    failed += 1
+                    raise NodeError(-32005, "too many requests")
+                return drops
+
+            engine._tickets_of = fails_once  # type: ignore[method-assign]
+            running = asyncio.create_task(engine.run(20, asyncio.Event(), lambda seen: seen.confirmed >= 1))
+            while not running.done():
+                await asyncio.sleep(0.2)
+                await hand.mine()
+            await running
+    assert failed == 1
+    with open_store(config.store.directory) as reader:
+        (first, *_) = reversed(reader.tickets())
+        kinds = [row["kind"] for row in reader.query("SELECT kind FROM incident")]
+        assert reader.executions()[-1]["ticket"] == first["id"], "the ticket of the block that failed"
+        assert reader.executions()[-1]["status"] == "mined"
+    assert "node" in kinds
+
+
+async def test_an_approval_that_failed_is_none(devnet: Devnet, tmp_path: Path) -> None:
+    """The node fails while the approved ticket is looked at again: the answer is `failed`, and nothing is sent."""
+    config = limited(config_for(devnet, tmp_path / "store"), "DAI")
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("DAI/WETH", 20_000)
+        before = await hand.node.nonce(config.wallet.address)
+        async with engine_by_hand(config) as engine:
+            ticket = await waiting_ticket(config)
+            asked = {"ticket": ticket["id"], "digest": ticket["digest"], "by": "a test"}
+            good = engine._decider.still_good
+
+            async def fails(*_: Any) -> Any:
+                raise NodeUnreachable("no answer within 10 s")
+
+            engine._decider.still_good = fails  # type: ignore[method-assign]
+            assert await answer(config, "approve", asked) == "failed: no answer within 10 s"
+            engine._decider.still_good = good  # type: ignore[method-assign]
+            for _ in range(3):
+                await hand.mine()
+                await asyncio.sleep(0.3)
+            assert await hand.node.nonce(config.wallet.address, "pending") == before
+            assert (await answer(config, "approve", asked)).startswith("sent as x")
+            await hand.mine()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from arbtui.approval import ApproveMode
 from arbtui.bootstrap import open_engine
 from arbtui.config import Config
 from arbtui.devnet import Devnet
+from arbtui.devnet.anvil import STATES_KEPT
 from arbtui.domain import Stage
 from arbtui.monitor import build_report
 from arbtui.store import CommandPost, open_store
@@ -160,3 +162,29 @@ async def test_a_gain_may_be_let_pass(devnet: Devnet, tmp_path: Path) -> None:
         (incident,) = [row for row in reader.incidents() if row["kind"] == "unreconciled"]
     assert "treasury" in incident["detail"]
     assert (report["unreconciled"], report["reconciliation"]["acknowledged"]) == (0, 1)
+
+
+async def test_a_token_watched_anew_after_a_long_stop_is_followed_from_then_on(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    """The state of the last compared block is gone by then: the others are compared all the same."""
+    config = shallow(devnet, tmp_path / "store")
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        few = config.model_copy(update={"search": config.search.model_copy(update={"base_tokens": ("DAI",)})})
+        await trade_until(hand, few, lambda seen: seen.blocks >= DEPTH + 3, every_s=0.1)
+        with open_store(config.store.directory) as reader:
+            before = build_report(reader)["reconciliation"]["through_block"]
+            watched = {row["token_symbol"] for row in reader.balances()}
+        await hand.rpc.call("anvil_mine", [hex(STATES_KEPT + 20)])
+        head = await hand.node.block()
+        await hand.rpc.call("anvil_setTime", [max(int(time.time()), head.timestamp + 1)])
+        await trade_until(hand, config, lambda seen: seen.blocks >= DEPTH + 3, every_s=0.1)
+    with open_store(config.store.directory) as reader:
+        report = build_report(reader)
+        incidents = [row["detail"] for row in reader.query("SELECT detail FROM incident")]
+        after = {row["token_symbol"] for row in reader.balances()}
+    assert report["unreconciled"] == 0
+    assert report["reconciliation"]["through_block"] > before + STATES_KEPT
+    assert after - watched == {"USDT"}
+    assert f"USDT: no balances at block {before} any more" in " ".join(incidents)

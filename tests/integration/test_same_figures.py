@@ -1,8 +1,12 @@
-"""One stretch of trading on the local chain, read in every way there is: the same figures, to the unit."""
+"""One stretch of trading on the local chain, read in every way there is: the same figures, to the unit.
+
+An hour of it under `make deep`, with the engine's memory watched meanwhile.
+"""
 
 from __future__ import annotations
 
 import csv
+import gc
 import http.client
 import json
 import re
@@ -23,8 +27,15 @@ from arbtui.store import open_store
 from arbtui.store.desk import read_desk
 from arbtui.units import format_amount
 from tests.chain import config_for, in_hand, running_chain, trade_until
+from tests.conftest import PROFILE
 
 pytestmark = pytest.mark.chain
+
+DEEP = PROFILE == "deep"
+#: Of the deep run, and the growth of this process that is allowed in its last two thirds, KiB.
+SECONDS, GROWTH = 3_600, 40_000
+#: Blocks between two looks at the memory.
+LOOK = 600
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +44,19 @@ def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
         yield chain
 
 
-async def trade(devnet: Devnet, store: Path) -> None:
-    """Two markets moved again and again; now and then somebody closes one in the block of our send: a revert."""
+def resident() -> int:
+    """KiB of this process, which runs the engine."""
+    gc.collect()
+    lines = Path("/proc/self/status").read_text("ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+
+async def trade(devnet: Devnet, store: Path) -> list[int]:
+    """Two markets moved again and again; now and then somebody closes one in the block of our send: a revert.
+
+    Returns what was resident every LOOK blocks.
+    """
+    held: list[int] = []
     config = config_for(devnet, store)
     config = config.model_copy(
         update={
@@ -47,15 +69,22 @@ async def trade(devnet: Devnet, store: Path) -> None:
 
         async def move(block: int) -> None:
             if block % 4 == 0:
-                await hand.dislocate("DAI/WETH", 30_000 + 2_000 * block, mine=False)
+                await hand.dislocate("DAI/WETH", 30_000 + 2_000 * (block % 24), mine=False)
             if block % 4 == 2:
-                await hand.dislocate("WBTC/USDT", 14_000 + 1_000 * block, mine=False)
+                await hand.dislocate("WBTC/USDT", 14_000 + 1_000 * (block % 24), mine=False)
             if block % 6 == 5:
                 await hand.dislocate("DAI/WETH", 0, mine=False)
+            if block % LOOK == LOOK - 1:
+                held.append(resident())
 
         await trade_until(
-            hand, config, lambda seen: seen.confirmed >= 5 and seen.blocks >= 16, between=move, seconds=25
+            hand,
+            config,
+            lambda seen: not DEEP and seen.confirmed >= 5 and seen.blocks >= 16,
+            between=move,
+            seconds=SECONDS if DEEP else 25,
         )
+    return held
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -91,7 +120,12 @@ async def test_report_page_ledger_notebook_desk_prometheus_and_sql_agree(
     devnet: Devnet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = tmp_path / "store"
-    await trade(devnet, store)
+    held = await trade(devnet, store)
+    if DEEP:
+        with capsys.disabled():
+            print(f"KiB resident every {LOOK} blocks: {held}")
+        assert len(held) >= 9
+        assert held[-1] - held[len(held) // 3] < GROWTH, held
     config = str(tmp_path / "store.toml")
     report: dict[str, Any] = json.loads(call(capsys, "report", "--config", config, "--json"))
     net, gas = int(report["net_profit"]), int(report["gas_spent_wei"])
