@@ -75,6 +75,7 @@ class Desk:
             self.read,
             self._now,
             off=config.lenders.off(),
+            executor=config.wallet.executor,
         )
 
     def take(self, found: Known) -> None:

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     NOT_LIVE = "not_live"
     COLLIDES_WITH_PATH = "collides_with_path"
     NOT_IN_EXECUTOR = "not_in_executor"
+    OFF_IN_EXECUTOR = "off_in_executor"
     NO_CODE = "no_code"
     UNREADABLE = "unreadable"
     DISABLED = "disabled"

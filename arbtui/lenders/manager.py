@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from arbtui.domain import LENDER_CODES, BlockRef, Call, CallResult, LenderId, LoanQuote, Token
+from arbtui.abi import encode_call
+from arbtui.domain import LENDER_CODES, POOL_LENDERS, BlockRef, Call, CallResult, LenderId, LoanQuote, Token
 from arbtui.errors import UsageError
-from arbtui.lenders.base import Discovery, GasView, Lender, Reason, Terms, Track, refuse
+from arbtui.lenders.base import Discovery, GasView, Lender, Reason, Terms, Track, found_address, refuse
 from arbtui.units import Address
 
 #: Reads at one block, in one round trip; the results in the order of the calls.
@@ -21,6 +22,10 @@ Submit = Callable[[LoanQuote, dict[str, Any]], Awaitable[Any]]
 
 #: Blocks after which what does not change is asked again: registries do turn to new contracts, now and then.
 FACTS_LIVE_BLOCKS = 600
+#: What a lender's contract says of itself to nobody today, it may say in the next block.
+_PASSING = frozenset({Reason.NO_CODE, Reason.UNREADABLE})
+#: Lenders without an address of their own in the executor: it checks the pool, or needs none.
+_WITHOUT_ADDRESS = POOL_LENDERS | {LenderId.OWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +33,20 @@ class _Facts:
     value: Any
     block: int
 
+    @property
+    def live(self) -> int:
+        """For so many blocks it is not asked again."""
+        passing = isinstance(self.value, Terms) and self.value.reason in _PASSING
+        return 1 if passing else FACTS_LIVE_BLOCKS
+
 
 class FlashLoanManager:
     """`read` and `now` come from the chain; `submit`, where given, from the engine.
 
     Facts that hardly ever change for a token (an aToken, a fee collector) are asked once and kept for
-    FACTS_LIVE_BLOCKS. Lenders in `off` are quoted and never usable; neither are those for which the executor contract
-    has no code.
+    FACTS_LIVE_BLOCKS; a contract that did not answer is asked again with the next block. Lenders in `off` are quoted
+    and never usable; neither are those for which the executor contract has no code, nor, where `executor` is given
+    and answers, those that its owner has switched off or that it borrows from elsewhere.
     """
 
     def __init__(
@@ -46,6 +58,7 @@ class FlashLoanManager:
         *,
         off: Container[LenderId] = (),
         executor_has: Container[LenderId] = LENDER_CODES,
+        executor: Address | None = None,
     ) -> None:
         self.lenders = tuple(lenders)
         self.submit = submit
@@ -53,6 +66,7 @@ class FlashLoanManager:
         self._now = now
         self._off = off
         self._executor_has = executor_has
+        self._executor = executor
         self._facts: dict[tuple[LenderId, Address], _Facts] = {}
 
     async def quote_all(
@@ -69,20 +83,22 @@ class FlashLoanManager:
         """
         known = await self._discovered(token.address, block)
         calls: list[Call] = []
-        spans: list[tuple[Lender, Any, slice]] = []
+        spans: list[tuple[Lender, Any, slice, slice]] = []
         for lender, facts in zip(self.lenders, known, strict=True):
-            reads = () if isinstance(facts, Terms) else lender.reads(token.address, amount, facts)
-            spans.append((lender, facts, slice(len(calls), len(calls) + len(reads))))
-            calls.extend(reads)
+            start = len(calls)
+            calls.extend(() if isinstance(facts, Terms) else lender.reads(token.address, amount, facts))
+            middle = len(calls)
+            calls.extend(self._executor_calls(lender))
+            spans.append((lender, facts, slice(start, middle), slice(middle, len(calls))))
         answers = await self._read(calls, block)
         quotes = []
-        for lender, facts, span in spans:
+        for lender, facts, own, of_executor in spans:
             terms = (
                 facts
                 if isinstance(facts, Terms)
-                else lender.terms(token.address, amount, facts, answers[span])
+                else lender.terms(token.address, amount, facts, answers[own])
             )
-            terms = self._may_use(lender, _beside(terms, path_pools))
+            terms = self._may_use(lender, _beside(terms, path_pools), answers[of_executor])
             quotes.append(_quote(lender, token, amount, block, terms, gas))
         return tuple(quotes)
 
@@ -123,15 +139,38 @@ class FlashLoanManager:
         quote = next(quote for quote in quotes if quote.lender == chosen[0].id)
         return await self.submit(quote, params) if quote.usable else quote
 
-    def _may_use(self, lender: Lender, terms: Terms) -> Terms:
+    def _executor_calls(self, lender: Lender) -> tuple[Call, ...]:
+        """Whether the deployed executor may borrow there, and where: its owner decides both."""
+        code = LENDER_CODES.get(lender.id)
+        if self._executor is None or code is None:
+            return ()
+        return tuple(
+            Call(self._executor, encode_call(f"{name}(uint8)", code), f"Executor.{name}({code})")
+            for name in ("lenderAllowed", "lenders")
+        )
+
+    def _may_use(self, lender: Lender, terms: Terms, of_executor: Sequence[CallResult]) -> Terms:
+        """`terms`, or why they serve nothing. An executor that is not there says nothing either way."""
         if terms.reason is not None:
             return terms
+
+        def no(reason: Reason, detail: str) -> Terms:
+            return refuse(reason, detail, terms.available, terms.fee, terms.source)
+
         if lender.id in self._off:
-            detail = f"lenders.{lender.id}.enabled is false"
-            return refuse(Reason.DISABLED, detail, terms.available, terms.fee, terms.source)
+            return no(Reason.DISABLED, f"lenders.{lender.id}.enabled is false")
         if lender.id not in self._executor_has:
             detail = f"the executor contract has no code for {lender.id}; {terms.detail}"
-            return refuse(Reason.NOT_IN_EXECUTOR, detail, terms.available, terms.fee, terms.source)
+            return no(Reason.NOT_IN_EXECUTOR, detail)
+        if not all(answer.success and len(answer.data) == 32 for answer in of_executor) or not of_executor:
+            return terms
+        allowed, place = of_executor
+        if not any(allowed.data):
+            detail = f"its owner has not allowed it: setLender({LENDER_CODES[lender.id]}, true)"
+            return no(Reason.OFF_IN_EXECUTOR, f"the executor does not borrow there; {detail}")
+        known = found_address(place)
+        if lender.id not in _WITHOUT_ADDRESS and known != terms.source:
+            return no(Reason.NOT_IN_EXECUTOR, f"the executor borrows from {known}, not from {terms.source}")
         return terms
 
     async def _discovered(self, token: Address, block: BlockRef) -> list[Any]:
@@ -139,7 +178,7 @@ class FlashLoanManager:
         asking: dict[LenderId, tuple[Discovery[Any], tuple[Call, ...]]] = {}
         for lender in self.lenders:
             facts = self._facts.get((lender.id, token))
-            if facts is None or not 0 <= block.number - facts.block < FACTS_LIVE_BLOCKS:
+            if facts is None or not 0 <= block.number - facts.block < facts.live:
                 self._step(asking, lender.id, token, block, lender.discover(token), None)
         while asking:
             steps, asking = asking, {}

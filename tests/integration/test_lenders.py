@@ -229,6 +229,37 @@ async def test_receipts_of_an_earlier_run_price_the_gas_of_the_next_quote_and_ru
     assert tracks[LenderId.BALANCER_V2].settled == len(used)
 
 
+async def test_what_the_executors_owner_switched_off_is_not_chosen(devnet: Devnet, tmp_path: Path) -> None:
+    """The cheapest lender is off in the contract itself: the next one takes the trade, and nothing reverts."""
+    config = config_for(devnet, tmp_path / "store")
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("USDC/WETH", 40_000)
+        book = hand.book
+        before = await quoted_in(config, book.token("USDC").address, 10**9)
+        assert before[LenderId.BALANCER_V2].usable
+        off = LENDER_CODES[LenderId.BALANCER_V2]
+        await hand.send(book.accounts[0], config.wallet.executor, "setLender(uint8,bool)", off, False)
+        after = await quoted_in(config, book.token("USDC").address, 10**9)
+        assert (after[LenderId.BALANCER_V2].usable, after[LenderId.BALANCER_V2].reason) == (
+            False,
+            "off_in_executor",
+        )
+        assert after[LenderId.BALANCER_V2].fee == before[LenderId.BALANCER_V2].fee == 0
+        assert after[LenderId.AAVE_V3].usable
+        tally = await trade_until(hand, config, lambda seen: seen.confirmed >= 1)
+        assert tally.confirmed >= 1
+        assert tally.reverted == 0
+        assert LenderId.BALANCER_V2 not in tally.by_lender
+
+
+async def quoted_in(config: Config, token: Address, amount: int) -> dict[LenderId, LoanQuote]:
+    """Every lender's quote at the newest block, by a desk of its own."""
+    async with open_desk(config) as desk:
+        _, quotes, _ = await desk.quotes(amount, desk.tokens[token])
+        return {quote.lender: quote for quote in quotes}
+
+
 # ---- execute_flash_loan
 
 

@@ -39,7 +39,7 @@ from arbtui.lenders.uniswap_v3 import FeePool
 from arbtui.market.uniswap_v2 import UniswapV2Pool
 from arbtui.market.uniswap_v3 import UniswapV3Pool
 from arbtui.units import GWEI, Address, Ppm, Wei
-from tests.factories import DAI, EXECUTOR, POOL_A, POOL_B, TREASURY, USDC, WETH, block_ref
+from tests.factories import DAI, EXECUTOR, HEAD, POOL_A, POOL_B, TREASURY, USDC, WETH, block_ref
 
 LENDER = POOL_A
 ATOKEN = POOL_B
@@ -436,6 +436,43 @@ async def test_what_may_not_be_used_is_quoted_all_the_same() -> None:
     # What the lender itself says goes first.
     (quoted,) = await made.quote_all(10**13, DAI, block_ref(), GAS)
     assert quoted.reason == "insufficient_liquidity"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "place", "reason"),
+    [
+        (words(1), words(int(VAULT.address, 16)), None),
+        (words(0), words(int(VAULT.address, 16)), "off_in_executor"),
+        (words(1), words(0x77), "not_in_executor"),
+        (words(1), words(0), "not_in_executor"),
+        # Nothing is deployed there yet: quotes are still quotes.
+        (CallResult(True, b""), CallResult(True, b""), None),
+        (REVERTED, REVERTED, None),
+    ],
+)
+async def test_what_the_deployed_executor_does_not_borrow_from_is_not_usable(
+    allowed: CallResult, place: CallResult, reason: str | None
+) -> None:
+    said = {"Executor.lenderAllowed(3)": allowed, "Executor.lenders(3)": place}
+    made, reads = manager(VAULT_ANSWERS | said, (VAULT,), executor=EXECUTOR)
+    (quoted,) = await made.quote_all(1_000, USDC, block_ref(), GAS)
+    assert (quoted.usable, quoted.reason) == (reason is None, reason)
+    assert (quoted.available, quoted.fee) == (10**12, 0), "the figures are told all the same"
+    assert set(said) < set(reads[-1]), "in the same round trip"
+    if reason == "off_in_executor":
+        assert "setLender(3, true)" in quoted.detail
+
+
+async def test_a_contract_that_did_not_answer_is_asked_again_with_the_next_block() -> None:
+    answers = {**VAULT_ANSWERS, "Vault.getProtocolFeesCollector": CallResult(False, b"")}
+    made, _ = manager(answers, (VAULT,))
+    (quoted,) = await made.quote_all(1_000, USDC, block_ref(), GAS)
+    assert quoted.reason == "unreadable"
+    answers |= VAULT_ANSWERS
+    (quoted,) = await made.quote_all(1_000, USDC, block_ref(), GAS)
+    assert quoted.reason == "unreadable", "of the same block"
+    (quoted,) = await made.quote_all(1_000, USDC, block_ref(HEAD + 1), GAS)
+    assert quoted.usable
 
 
 async def test_what_own_executions_say_is_in_the_quote() -> None:
