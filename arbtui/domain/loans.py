@@ -21,8 +21,10 @@ class LenderId(StrEnum):
     ERC3156 = "erc3156"
 
 
-#: The executor contract's codes. 8 and 9 are further pools of Aave v3's interface.
+#: The executor contract's codes. 8 and 9 are further pools of Aave v3's interface; 4 is one lender of ERC-3156, which
+#: is Maker's where both are meant.
 LENDER_CODES: dict[LenderId, int] = {
+    LenderId.ERC3156: 4,
     LenderId.OWN: 0,
     LenderId.AAVE_V2: 1,
     LenderId.AAVE_V3: 2,

@@ -23,7 +23,7 @@ from arbtui.engine import Engine, Submitted
 from arbtui.engine.deciding import Dropped
 from arbtui.engine.direct import priced
 from arbtui.errors import RefusedError, UsageError
-from arbtui.lenders.policy import UniswapPolicy
+from arbtui.lenders.policy import LenderPolicy, UniswapPolicy
 from arbtui.store import open_store
 from arbtui.units import Address, parse_amount
 from tests.chain import Hand, config_for, in_hand, running_chain, trade_until
@@ -251,6 +251,38 @@ async def test_what_the_executors_owner_switched_off_is_not_chosen(devnet: Devne
         assert tally.confirmed >= 1
         assert tally.reverted == 0
         assert LenderId.BALANCER_V2 not in tally.by_lender
+
+
+async def test_any_lender_of_erc_3156_lends_where_the_executor_has_its_address(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    config = limited_to(config_for(devnet, tmp_path / "store"), "DAI")
+    lenders = config.lenders.model_copy(
+        update={
+            "erc3156": LenderPolicy(address=devnet.book.lenders["maker"]),
+            "maker": config.lenders.maker.model_copy(update={"enabled": False}),
+            "uniswap_v2": UniswapPolicy(enabled=False),
+            "uniswap_v3": UniswapPolicy(enabled=False),
+        }
+    )
+    config = config.model_copy(update={"lenders": lenders})
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("DAI/WETH", 20_000)
+        tally = await trade_until(hand, config, lambda seen: seen.confirmed >= 1)
+        assert tally.by_lender[LenderId.ERC3156] >= 1
+        assert tally.unreconciled == 0
+        elsewhere = config.lenders.model_copy(
+            update={"erc3156": LenderPolicy(address=hand.book.token("DAI").address)}
+        )
+        quotes = await quoted_in(
+            config.model_copy(update={"lenders": elsewhere}), hand.book.token("DAI").address, 10**18
+        )
+    assert not quotes[LenderId.ERC3156].usable
+
+
+def limited_to(config: Config, base: str) -> Config:
+    return config.model_copy(update={"search": config.search.model_copy(update={"base_tokens": (base,)})})
 
 
 async def quoted_in(config: Config, token: Address, amount: int) -> dict[LenderId, LoanQuote]:

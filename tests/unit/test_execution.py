@@ -182,7 +182,9 @@ def test_every_lender_has_a_code_and_reads_back(lender: LenderId) -> None:
     calldata = encode_execute(TICKET, lender, ALL_V2, 1, 1, source)
     assert calldata[17] == LENDER_CODES[lender]
     said = decode_execute(calldata)
-    assert (said["lender"], said["source"]) == (str(lender), source)
+    # Of the two that speak ERC-3156 calldata cannot tell the one from the other.
+    named = LenderId.MAKER if lender is LenderId.ERC3156 else lender
+    assert (said["lender"], said["source"]) == (str(named), source)
 
 
 def test_a_pair_that_pays_first_needs_no_source() -> None:
