@@ -43,7 +43,8 @@ from arbtui.units import Address, Wei
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-#: A node that has said nothing for so long gets company: the next one is asked too, and the first answer counts.
+#: A node that has said nothing for so long gets company: the next one that is as good is asked too, and the first
+#: answer counts.
 HEDGE_S = 1.5
 #: Behind the best by more blocks than this a node is stale; one block behind and unmoved for so many slots, too.
 MOST_LAG = 2
@@ -56,6 +57,10 @@ FIRST_REST_S = 0.25
 LONGEST_REST_S = 30.0
 #: Rest of a node that asks for one and does not say how long.
 LIMITED_REST_S = 1.0
+#: A node that did not take a transaction is the last of its equals for the next ones, for so many slots and no less
+#: than so many seconds: longer than recovery waits before it sends again.
+ASIDE_SLOTS = 5
+LEAST_ASIDE_S = 60.0
 #: How long a second node is given to learn of a block before its agreement is done without.
 AGREE_WAIT_S = 0.6
 _AGREE_POLL_S = 0.15
@@ -123,6 +128,8 @@ class _Member:
     head: BlockRef | None = None
     moved_at: float = 0.0
     rest_until: float = 0.0
+    #: Until then transactions go to its equals first.
+    aside_until: float = 0.0
     in_a_row: int = 0
     disagreements: int = 0
     unknown_blocks: int = 0
@@ -233,44 +240,56 @@ class Nodes(Node):
 
     # ---- choosing and asking
 
-    def _candidates(self) -> list[_Member]:
-        """Who may be asked, best first: well, stale, then those whose rest would be cut short."""
+    def _ranked(self) -> list[tuple[tuple[int, int], _Member]]:
+        """Who may be asked, best first: well, stale, then those that are down. Of the same rank is who is as good."""
         now = self._monotonic()
-        rank = {NodeState.OK: 0, NodeState.NEW: 0, NodeState.STALE: 1}
-        ranked: list[tuple[int, float, int, _Member]] = []
+        tiers = {NodeState.OK: 0, NodeState.NEW: 0, NodeState.STALE: 1}
+        found: list[tuple[tuple[int, int], float, int, _Member]] = []
         for place, member in enumerate(self._members):
             if member.state is NodeState.QUARANTINED:
                 continue
-            if not member.resting:
-                # Of stale ones, the least behind.
-                behind = -member.head.number if member.state is NodeState.STALE and member.head else 0
-                ranked.append((rank[member.state], behind, place, member))
-            elif member.rest_until <= now:
-                # Its rest is over; it has to show itself before it goes ahead of one that is well.
-                ranked.append((2, 0.0, place, member))
-            elif member.state is NodeState.DOWN:
-                ranked.append((3, member.rest_until, place, member))
-        return [member for *_, member in sorted(ranked, key=lambda item: item[:3])]
+            # One whose rest is over has to show itself before it goes ahead of one that is well; other rests would
+            # be cut short, but never one that was asked for.
+            rest = max(0.0, member.rest_until - now) if member.resting else 0.0
+            if rest and member.state is NodeState.LIMITED:
+                continue
+            # Of stale ones, the least behind.
+            behind = -member.head.number if member.state is NodeState.STALE and member.head else 0
+            found.append(((tiers.get(member.state, 2), behind), rest, place, member))
+        return [(rank, member) for rank, _, _, member in sorted(found, key=lambda item: item[:3])]
+
+    def _candidates(self) -> list[_Member]:
+        return [member for _, member in self._ranked()]
+
+    def _stands_out(self, member: _Member) -> bool:
+        """Whether all others are worse."""
+        if member.resting:
+            return False
+        (best, first), *others = self._ranked()
+        return first is member and all(rank != best for rank, _ in others)
 
     async def one(self, read: Callable[[Node], Awaitable[T]], patience_s: float | None = HEDGE_S) -> T:
         """`read` with one node for all of it; with the next one where that one fails. The first node's error counts.
 
-        A node that takes longer than `patience_s` gets company; None for work of many requests.
+        A node that takes longer than `patience_s` gets company by one of its rank; None for work of many requests.
         """
-        waiting = self._candidates()
+        waiting = self._ranked()
         if not waiting:
             raise self._nobody()
-        if len(waiting) == 1:
-            return await self._ask(waiting[0], read)
+        if len(self._members) == 1:
+            return await self._ask(waiting[0][1], read)
         running: dict[asyncio.Task[T], _Member] = {}
+        rank = (0, 0)
         first: ArbtuiError | None = None
         try:
             while waiting or running:
-                if waiting:
-                    member = waiting.pop(0)
+                if waiting and (not running or waiting[0][0] == rank):
+                    rank, member = waiting.pop(0)
                     running[asyncio.create_task(self._ask(member, read))] = member
+                # What a worse node says is no company for a silent one: it may be of long ago.
+                company = bool(waiting) and waiting[0][0] == rank
                 done, _ = await asyncio.wait(
-                    running, timeout=patience_s if waiting else None, return_when=asyncio.FIRST_COMPLETED
+                    running, timeout=patience_s if company else None, return_when=asyncio.FIRST_COMPLETED
                 )
                 if not done:
                     for member in running.values():
@@ -280,11 +299,11 @@ class Nodes(Node):
                     try:
                         return task.result()
                     except (NodeUnreachable, MalformedAnswer, WrongChain) as error:
-                        first = first or error
+                        first = _rather(first, error)
                     except NodeError as error:
                         if not _another_may_know(error):
                             raise
-                        first = first or error
+                        first = _rather(first, error)
         finally:
             for task in running:
                 task.cancel()
@@ -293,9 +312,13 @@ class Nodes(Node):
             for task in running:
                 if not task.cancelled():
                     task.exception()
-        raise first or self._nobody()
+        raise self._nobody(first)
 
-    def _nobody(self) -> ArbtuiError:
+    def _nobody(self, first: ArbtuiError | None = None) -> ArbtuiError:
+        """Why nobody answered: `first`, but no wrong chain while a node is left that may come back."""
+        lasting = all(member.state is NodeState.QUARANTINED for member in self._members)
+        if first is not None and (lasting or not isinstance(first, WrongChain)):
+            return first
         now = self._monotonic()
         limited = [member for member in self._members if member.state is NodeState.LIMITED]
         if limited:
@@ -303,7 +326,7 @@ class Nodes(Node):
             why = f"{self.where}: asked for rest; it is not asked for another {rest:.1f} s"
             return RateLimited(why, rest, sent=False)
         details = "; ".join(f"{member.node.name}: {member.detail}" for member in self._members)
-        return WrongChain(f"no node is left: {details}")
+        return WrongChain(f"no node is left: {details}") if lasting else NodeUnreachable(details)
 
     async def _ask(self, member: _Member, read: Callable[[Node], Awaitable[T]]) -> T:
         """`read` with this node, and what it tells of the node."""
@@ -363,12 +386,16 @@ class Nodes(Node):
         _log.error("%s is not used any more: %s", member.node.name, why)
         return WrongChain(why)
 
-    def _failed(self, member: _Member, why: str, *, gone: bool = False) -> None:
-        """Rest after a failure. A node that was merely wrong or slow keeps its place where it is the only one."""
+    def _failed(self, member: _Member, why: str, *, gone: bool = False, slow: bool = False) -> None:
+        """Rest after a failure.
+
+        A node that was merely wrong or slow keeps its place where it is the only one; if slow, also where all others
+        are worse.
+        """
         if member.state is NodeState.QUARANTINED:
             return
         member.in_a_row += 1
-        if len(self._members) == 1 and not gone:
+        if not gone and (len(self._members) == 1 or (slow and self._stands_out(member))):
             member.detail = safe_text(why, 200)
             return
         rest = min(FIRST_REST_S * 2 ** min(member.in_a_row - 1, 20), LONGEST_REST_S)
@@ -423,7 +450,7 @@ class Nodes(Node):
             async with asyncio.timeout(HEDGE_S):
                 self._saw(member, await self._ask(member, read))
         except TimeoutError:
-            self._failed(member, f"no answer within {HEDGE_S:g} s", gone=len(self._members) > 1)
+            self._failed(member, f"no answer within {HEDGE_S:g} s", slow=True)
         except ArbtuiError as error:
             _log.debug("%s: %s", member.node.name, error)
 
@@ -473,11 +500,11 @@ class Nodes(Node):
                 now, await asyncio.gather(*(self._say(m, read) for m in now)), strict=True
             ):
                 if isinstance(said, ArbtuiError):
-                    first = first or said
+                    first = _rather(first, said)
                 else:
                     answers.append((member, said))
         if not answers:
-            raise first or self._nobody()
+            raise self._nobody(first)
         if any(said != answers[0][1] for _, said in answers):
             return await self._decide(answers, waiting, read, what)
         return self._together(answers)
@@ -497,7 +524,7 @@ class Nodes(Node):
                     return await self._ask(member, read)
             except TimeoutError:
                 why = f"{member.node.where}: no answer within {HEDGE_S:g} s"
-                self._failed(member, why, gone=len(self._members) > 1)
+                self._failed(member, why, slow=True)
                 return NodeUnreachable(why)
             except NodeError as error:
                 if "revert" in error.message:
@@ -541,9 +568,12 @@ class Nodes(Node):
     async def send_raw(self, raw: bytes) -> str:
         """Handed to one node, once: the first that is well. `sent_to` names it.
 
-        Where that node does not answer, nothing is known of the bytes, and no other node is given them.
+        Where that node does not answer, nothing is known of the bytes, and no other node is given them. Whatever is
+        sent after that, the same bytes or others, goes to its equals first, for a while.
         """
-        candidates = self._candidates()
+        now = self._monotonic()
+        ranked = sorted(self._ranked(), key=lambda item: (item[0][0], max(0.0, item[1].aside_until - now)))
+        candidates = [member for _, member in ranked]
         if not candidates:
             raise self._nobody()
         refused: ArbtuiError | None = None
@@ -555,7 +585,11 @@ class Nodes(Node):
                     refused = refused or error
                     continue
             self.sent_to = member.node.name
-            return await self._ask(member, lambda node: node.send_raw(raw))
+            try:
+                return await self._ask(member, lambda node: node.send_raw(raw))
+            except ArbtuiError:
+                member.aside_until = self._monotonic() + max(ASIDE_SLOTS * self._slot, LEAST_ASIDE_S)
+                raise
         # Whatever was asked of them, it was not yet the transaction.
         raise NodeUnreachable(str(refused), sent=False) from refused
 
@@ -648,6 +682,11 @@ async def open_nodes(policy: ChainPolicy) -> AsyncIterator[Nodes]:
 def open_push(address: str, timeout_s: float) -> StreamRpc:
     """A websocket or a unix socket by its address; not connected yet."""
     return IpcRpc(address, timeout_s) if is_socket_path(address) else WsRpc(address, timeout_s)
+
+
+def _rather(first: ArbtuiError | None, error: ArbtuiError) -> ArbtuiError:
+    """The first error, but for a wrong chain: any other may pass."""
+    return error if first is None or isinstance(first, WrongChain) else first
 
 
 def _another_may_know(error: NodeError) -> bool:

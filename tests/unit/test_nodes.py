@@ -173,6 +173,81 @@ async def test_a_node_that_hangs_gets_company(monkeypatch: pytest.MonkeyPatch) -
         assert it.states == ["down", "ok"]
 
 
+@pytest.mark.parametrize("stale", [(3,), (3, 9)])
+async def test_a_silent_node_gets_no_company_by_a_worse_one(stale: tuple[int, ...]) -> None:
+    """Well and stale, or stale and further behind: what such a node says may be of long ago."""
+    async with net(2, same=False) as it:
+        it.chains[0].extend(stale[-1])
+        await it.nodes.look()
+        if len(stale) > 1:
+            it.time.now += 6 * SLOT
+            await it.nodes.look()
+        assert it.states == [["ok", "stale"], ["stale", "stale"]][len(stale) - 1]
+        for fake, nonce in zip(it.fakes, ("0x64", "0x3"), strict=True):
+            fake.answers["eth_getTransactionCount"] = lambda _, nonce=nonce: nonce  # type: ignore[misc]
+
+        async def read(node: Node) -> int:
+            await asyncio.sleep(0.2 if node.name == "node 1" else 0)
+            return await node.nonce(TARGET)
+
+        before = it.states
+        assert await it.nodes.one(read, 0.05) == 100
+        assert (it.counts("eth_getTransactionCount"), it.states) == ([1, 0], before)
+        it.fakes[0].answers["eth_getTransactionCount"] = failing(Reply(502))
+        assert await it.nodes.one(read, 0.05) == 3, "once the better one has failed"
+
+
+async def test_a_silent_node_is_not_passed_over_for_a_worse_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEDGE_S", 0.1)
+    async with net(2, same=False) as it:
+        it.chains[0].extend(3)
+        await it.nodes.look()
+        it.fakes[0].hung = True
+        await it.nodes.look()
+        with pytest.raises(NodeUnreachable):
+            await it.nodes.agreed(lambda node: node.block(), "head")
+        assert it.states == ["ok", "stale"]
+        it.chains[1].extend(3)
+        await it.nodes.look()
+        assert it.states == ["ok", "ok"]
+        await it.nodes.look()
+        assert it.states == ["down", "ok"], "now another is as good"
+
+
+async def test_a_silent_node_gets_company_by_one_as_good_and_no_further() -> None:
+    async with net(3, same=False) as it:
+        for chain in it.chains[:2]:
+            chain.extend(3)
+        await it.nodes.look()
+        assert it.states == ["ok", "ok", "stale"]
+        asked = []
+
+        async def read(node: Node) -> str:
+            asked.append(node.name)
+            await asyncio.sleep({"node 1": 0.4, "node 2": 0.2}.get(node.name, 0))
+            return node.name
+
+        assert await it.nodes.one(read, 0.05) == "node 2"
+        assert asked == ["node 1", "node 2"]
+
+
+async def test_while_a_better_node_may_answer_a_worse_one_does_not_stand_in_for_another() -> None:
+    async with net(3, same=False) as it:
+        for chain in it.chains[:2]:
+            chain.extend(3)
+        await it.nodes.look()
+        it.fakes[1].answers["eth_getBalance"] = failing(Reply(502))
+
+        async def read(node: Node) -> str:
+            await asyncio.sleep(0.2 if node.name == "node 1" else 0)
+            if node.name == "node 2":
+                await node.balance(TARGET)
+            return node.name
+
+        assert await it.nodes.one(read, 0.05) == "node 1"
+        assert it.counts("eth_getBalance") == [0, 1, 0]
+
+
 async def test_a_dead_node_costs_nothing_but_its_refusal() -> None:
     async with net(2) as it:
         async with fake_node() as gone:
@@ -350,6 +425,55 @@ async def test_with_one_node_of_another_chain_there_is_none() -> None:
             await it.nodes.block()
 
 
+@pytest.mark.parametrize("wrong", [0, 1])
+@pytest.mark.parametrize(
+    ("other", "error"), [(Reply(503), MalformedAnswer), (Reply(429), RateLimited), (None, NodeUnreachable)]
+)
+async def test_a_wrong_chain_is_not_told_while_another_node_may_come_back(
+    wrong: int, other: Reply | None, error: type[Exception]
+) -> None:
+    """The engine has patience for a node that is away, and ends at once where none of its chain is left."""
+    async with net(2) as it, AsyncExitStack() as stack:
+        it.fakes[wrong].answers["eth_chainId"] = lambda _: "0x1"
+        nodes = [member.node for member in it.nodes._members]
+        if other is None:
+            async with fake_node() as gone:
+                url = gone.url
+            nodes[1 - wrong] = Node(await stack.enter_async_context(JsonRpc(url)), name="gone")
+        else:
+            it.fakes[1 - wrong].answers["eth_chainId"] = failing(other)
+
+        def fresh() -> Nodes:
+            return Nodes(nodes, 31_337, block_time_s=SLOT, monotonic=it.time)
+
+        both = fresh()
+        for _ in range(2):
+            with pytest.raises(error):
+                await both.block()
+        assert "quarantined" in {str(health.state) for health in both.health()}
+        with pytest.raises(error):
+            await fresh().agreed(lambda node: node.block(), "head")
+
+
+async def test_a_wrong_chain_is_not_told_while_another_node_rests() -> None:
+    async with net(2) as it:
+        it.fakes[0].answers["eth_chainId"] = lambda _: "0x1"
+        it.fakes[1].answers["eth_getBalance"] = failing(Reply(429, "", {"Retry-After": "8"}))
+        member = it.nodes._members[1]
+        with pytest.raises(RateLimited):
+            await it.nodes._ask(member, lambda node: node.balance(TARGET))
+        with pytest.raises(RateLimited, match=r"another 9\.0 s"):
+            await it.nodes.block()
+        it.nodes.release("node 1")
+        it.nodes._failed(member, "no answer", gone=True)
+        with pytest.raises(NodeUnreachable, match="node 2: no answer"):
+            await it.nodes.agreed(lambda node: node.block(), "head")
+        it.fakes[1].answers["eth_chainId"] = lambda _: "0x1"
+        for _ in range(2):
+            with pytest.raises(WrongChain):
+                await it.nodes.block()
+
+
 async def test_the_watch_finds_out_by_itself() -> None:
     async with net(2) as it, it.nodes:
         it.nodes._slot = 0.1
@@ -474,6 +598,62 @@ async def test_a_send_that_fails_is_not_tried_elsewhere(error: Exception) -> Non
         with pytest.raises((NodeError, NodeUnreachable, MalformedAnswer)):
             await it.nodes.send_raw(b"\1")
         assert it.counts("eth_sendRawTransaction") == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Fault(-32000, "txpool is full"),
+        Fault(-32000, "node is syncing"),
+        Fault(-32601, "the method does not exist"),
+        Reply(401),
+        Reply(200, "[]"),
+    ],
+)
+async def test_after_a_refusal_another_node_is_sent_to(error: Exception) -> None:
+    async with net(3) as it:
+        await it.nodes.look()
+        it.fakes[0].answers["eth_sendRawTransaction"] = failing(error)
+        with pytest.raises((NodeError, MalformedAnswer)):
+            await it.nodes.send_raw(b"\1")
+        for _ in range(2):
+            # Recovery waits a block, or half a minute; meanwhile the node is well for all that is read.
+            it.time.now += 2 * SLOT
+            await it.nodes.look()
+            assert it.states == ["ok", "ok", "ok"]
+            assert await it.nodes.send_raw(b"\1") == HASH
+        assert await it.nodes.send_raw(b"\2") == HASH, "a cancel is other bytes"
+        assert (it.counts("eth_sendRawTransaction"), it.nodes.sent_to) == ([1, 3, 0], "node 2")
+        it.time.now += module.LEAST_ASIDE_S
+        with pytest.raises((NodeError, MalformedAnswer)):
+            await it.nodes.send_raw(b"\1")
+        assert it.counts("eth_sendRawTransaction") == [2, 3, 0], "not for ever"
+
+
+async def test_where_all_refuse_they_take_turns() -> None:
+    async with net(3) as it:
+        await it.nodes.look()
+        order = []
+        for fake in it.fakes:
+            fake.answers["eth_sendRawTransaction"] = failing(Fault(-32000, "txpool is full"))
+        for _ in range(6):
+            with pytest.raises(NodeError):
+                await it.nodes.send_raw(b"\1")
+            order.append(it.nodes.sent_to[-1])
+            it.time.now += SLOT
+        assert "".join(order) == "123123"
+
+
+async def test_a_send_goes_to_a_node_that_refused_before_it_goes_to_a_worse_one() -> None:
+    async with net(2, same=False) as it:
+        it.chains[0].extend(3)
+        await it.nodes.look()
+        assert it.states == ["ok", "stale"]
+        it.fakes[0].answers["eth_sendRawTransaction"] = failing(Fault(-32000, "txpool is full"))
+        for _ in range(2):
+            with pytest.raises(NodeError):
+                await it.nodes.send_raw(b"\1")
+        assert it.counts("eth_sendRawTransaction") == [2, 0]
 
 
 async def test_a_send_that_found_nobody_was_not_sent() -> None:
