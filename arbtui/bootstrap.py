@@ -71,7 +71,9 @@ class Desk:
         self.take(found)
         self.wrapped_native = self.tokens[config.chain.wrapped_native]
         self.manager = FlashLoanManager(
-            build_lenders(config.lenders, config.wallet.executor, self.pools_of),
+            build_lenders(
+                config.lenders, config.wallet.executor, self.pools_of, lambda address: self.pools.get(address)
+            ),
             self.read,
             self._now,
             off=config.lenders.off(),

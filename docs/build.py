@@ -117,6 +117,8 @@ NOTES: dict[str, tuple[str, str]] = {
     "lenders.uniswap_v3.enabled": ("", "use it"),
     "lenders.uniswap_v2.dexes": ("", "exchanges, as `pools[].dex` has them, whose pools may lend"),
     "lenders.uniswap_v2.enabled": ("", "use it"),
+    "lenders.flash_swap.dexes": ("", "exchanges whose pairs may pay first, as the last pair of a path"),
+    "lenders.flash_swap.enabled": ("", "use it"),
     "lenders.own.limit": ("base units", "of any one token; 0: own capital is never used"),
     "discovery.factories[].dex": ("", "how the exchange of its pools is called"),
     "discovery.factories[].kind": ("", "the pool family"),

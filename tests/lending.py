@@ -99,7 +99,7 @@ async def lending(hand: Hand, folder: Path, **changes: Any) -> AsyncIterator[Len
     }
     config = config.model_copy(update={"lenders": config.lenders.model_copy(update=more)})
     async with open_desk(config) as desk:
-        lenders = build_lenders(config.lenders, config.wallet.executor, desk.pools_of)
+        lenders = build_lenders(config.lenders, config.wallet.executor, desk.pools_of, desk.pools.get)
         manager = FlashLoanManager(lenders, desk.read, desk._now, executor_has=set(LenderId))
         contract = await deployed(hand, borrower())
         made = Lending(hand, desk, manager, contract)

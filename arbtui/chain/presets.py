@@ -119,6 +119,7 @@ class Preset(_Frozen):
             "lenders": {
                 **{name: lender.settings() for name, lender in self.lenders.items()},
                 "uniswap_v2": {"dexes": exchanges[PoolKind.UNISWAP_V2]},
+                "flash_swap": {"dexes": exchanges[PoolKind.UNISWAP_V2]},
                 "uniswap_v3": {"dexes": exchanges[PoolKind.UNISWAP_V3]},
             },
         }

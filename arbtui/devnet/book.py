@@ -227,6 +227,8 @@ class AddressBook:
                 lines.append("stand_in = true")
         # At a hundredth of a percent and up it would leave Aave v2 nothing to win.
         lines += ["", "[lenders.uniswap_v3]", "enabled = false"]
+        # It costs nothing, and would take every cycle of V2 pairs: set it to true to see that.
+        lines += ["", "[lenders.flash_swap]", "enabled = false"]
         return "\n".join(lines) + "\n"
 
 

@@ -19,6 +19,7 @@ class LenderId(StrEnum):
     SPARK = "spark"
     PRIME = "prime"
     ERC3156 = "erc3156"
+    FLASH_SWAP = "flash_swap"
 
 
 #: The executor contract's codes. 8 and 9 are further pools of Aave v3's interface; 4 is one lender of ERC-3156, which
@@ -35,6 +36,7 @@ LENDER_CODES: dict[LenderId, int] = {
     LenderId.UNISWAP_V2: 7,
     LenderId.SPARK: 8,
     LenderId.PRIME: 9,
+    LenderId.FLASH_SWAP: 10,
 }
 
 

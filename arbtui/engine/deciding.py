@@ -187,7 +187,7 @@ class Decider:
             token,
             block,
             GasView(fees.price, rate, self.measured_overheads, self.tracks),
-            opportunity.path.pools,
+            [hop.pool for hop in opportunity.path.hops],
         )
         chosen = cheapest([quote for quote in quotes if through in (None, quote.lender)])
         if chosen is not None and chosen.fee is not None:
@@ -362,7 +362,7 @@ class Decider:
             ticket.opportunity.token,
             state.block,
             GasView(fees.price, ticket.rate, self.measured_overheads, self.tracks),
-            ticket.opportunity.path.pools,
+            [hop.pool for hop in ticket.opportunity.path.hops],
         )
         fresh, checks = await self._recheck(replace(ticket, quotes=quotes), state, fees)
         if fresh is not None or ticket.fallback is None:

@@ -12,14 +12,11 @@ pool's address from its exchange's factory.
 from __future__ import annotations
 
 from arbtui.abi import selector
-from arbtui.domain import LENDER_CODES, LenderId, Opportunity, PoolKind
+from arbtui.domain import LENDER_CODES, POOL_LENDERS, LenderId, Opportunity, PoolKind
 from arbtui.errors import MalformedAnswer
 from arbtui.units import Address, parse_address
 
 EXECUTE = "executePacked()"
-#: The contract's code for a cycle whose own last Uniswap V2 pair pays first.
-FLASH_SWAP_CODE = 10
-_POOL_LENDERS = (LenderId.UNISWAP_V3, LenderId.UNISWAP_V2)
 _KIND_CODES = {PoolKind.UNISWAP_V2: 0, PoolKind.UNISWAP_V3: 1}
 _HEAD = (("ticket", 8), ("last_block", 5), ("lender", 1), ("asset", 4), ("amount_in", 14), ("min_profit", 14))
 _ADDRESS, _TAG, _FEE, _OUT = 20, 4, 3, 12
@@ -45,8 +42,8 @@ def encode_execute(
     """The transaction's data, and the only place where it is made.
 
     `min_profit` in base units of the opportunity's token, net of the loan fee; `last_block` a block number. `source`
-    is the pool that lends, for lenders that are a pool: `uniswap_v3` must have one; `uniswap_v2` without one has the
-    cycle's own last pair pay first, without a fee, where all hops are of the V2 family.
+    is the pool that lends, for lenders that are a pool. With `flash_swap` the cycle's own last pair pays first, where
+    all hops are of the V2 family.
 
     With `amounts_given` a V2 pair is asked for exactly what the opportunity says: some 600 gas less a hop, but a pair
     that moved against us by one unit reverts the run, and one that moved in our favour keeps what it gained. Without,
@@ -57,14 +54,12 @@ def encode_execute(
     """
     hops = opportunity.path.hops
     code = LENDER_CODES[lender]
+    if lender is LenderId.FLASH_SWAP and any(hop.kind is not PoolKind.UNISWAP_V2 for hop in hops):
+        raise ValueError("a flash swap of the cycle's own last pair needs hops of Uniswap V2 alone")
     if source is None:
-        if lender is LenderId.UNISWAP_V2:
-            code = FLASH_SWAP_CODE
-            if any(hop.kind is not PoolKind.UNISWAP_V2 for hop in hops):
-                raise ValueError("a flash swap of the cycle's own last pair needs hops of Uniswap V2 alone")
-        elif lender in _POOL_LENDERS:
+        if lender in POOL_LENDERS:
             raise ValueError(f"{lender}: which pool lends?")
-    elif lender not in _POOL_LENDERS:
+    elif lender not in POOL_LENDERS:
         raise ValueError(
             f"{lender} is one contract, which the executor knows; {source} cannot take its place"
         )
@@ -110,11 +105,9 @@ def decode_execute(calldata: bytes) -> dict[str, object]:
     rest = _Bytes(calldata[4:])
     head = {name: rest.take(size) for name, size in _HEAD}
     code = head["lender"][0]
-    names = {number: lender for lender, number in LENDER_CODES.items()} | {
-        FLASH_SWAP_CODE: LenderId.UNISWAP_V2
-    }
+    names = {number: lender for lender, number in LENDER_CODES.items()}
     lender = names.get(code)
-    source = _address(rest.take(_ADDRESS)) if code != FLASH_SWAP_CODE and lender in _POOL_LENDERS else None
+    source = _address(rest.take(_ADDRESS)) if lender in POOL_LENDERS else None
     kinds = {number: kind for kind, number in _KIND_CODES.items()} | {_GIVEN: PoolKind.UNISWAP_V2}
     hops: list[dict[str, object]] = []
     while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from arbtui.abi import decode_uint
 from arbtui.domain import Call, CallResult, ConversionRate, LenderId
@@ -30,6 +30,8 @@ class Reason(StrEnum):
     UNREADABLE = "unreadable"
     DISABLED = "disabled"
     ZERO_AMOUNT = "zero_amount"
+    NEEDS_PATH = "needs_path"
+    PATH_NOT_V2 = "path_not_v2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,13 @@ class Lender(Protocol):
     def reads(self, token: Address, amount: int, facts: Any) -> tuple[Call, ...]: ...
 
     def terms(self, token: Address, amount: int, facts: Any, answers: Sequence[CallResult]) -> Terms: ...
+
+
+@runtime_checkable
+class OfPath(Protocol):
+    """A lender whose terms depend on what is traded, and on no read."""
+
+    def on_path(self, token: Address, amount: int, path: Sequence[Address]) -> Terms: ...
 
 
 def nothing_to_discover(facts: _F) -> Discovery[_F]:

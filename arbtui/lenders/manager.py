@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -10,7 +10,17 @@ from typing import Any
 from arbtui.abi import encode_call
 from arbtui.domain import LENDER_CODES, POOL_LENDERS, BlockRef, Call, CallResult, LenderId, LoanQuote, Token
 from arbtui.errors import UsageError
-from arbtui.lenders.base import Discovery, GasView, Lender, Reason, Terms, Track, found_address, refuse
+from arbtui.lenders.base import (
+    Discovery,
+    GasView,
+    Lender,
+    OfPath,
+    Reason,
+    Terms,
+    Track,
+    found_address,
+    refuse,
+)
 from arbtui.units import Address
 
 #: Reads at one block, in one round trip; the results in the order of the calls.
@@ -25,7 +35,7 @@ FACTS_LIVE_BLOCKS = 600
 #: What a lender's contract says of itself to nobody today, it may say in the next block.
 _PASSING = frozenset({Reason.NO_CODE, Reason.UNREADABLE})
 #: Lenders without an address of their own in the executor: it checks the pool, or needs none.
-_WITHOUT_ADDRESS = POOL_LENDERS | {LenderId.OWN}
+_WITHOUT_ADDRESS = POOL_LENDERS | {LenderId.OWN, LenderId.FLASH_SWAP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +85,12 @@ class FlashLoanManager:
         token: Token,
         block: BlockRef,
         gas: GasView,
-        path_pools: Collection[Address] = (),
+        path: Sequence[Address] = (),
     ) -> tuple[LoanQuote, ...]:
         """Every lender's quote for `amount` base units of `token` at `block`, in one round trip.
 
-        A lender's contract that is a pool of the path is refused: it is locked during its own callback.
+        `path` are the pools of what is traded, in their order. A lender's contract that is one of them is refused: it
+        is locked during its own callback.
         """
         known = await self._discovered(token.address, block)
         calls: list[Call] = []
@@ -98,7 +109,11 @@ class FlashLoanManager:
                 if isinstance(facts, Terms)
                 else lender.terms(token.address, amount, facts, answers[own])
             )
-            terms = self._may_use(lender, _beside(terms, path_pools), answers[of_executor])
+            if path and isinstance(lender, OfPath):
+                terms = lender.on_path(token.address, amount, path)
+            else:
+                terms = _beside(terms, path)
+            terms = self._may_use(lender, terms, answers[of_executor])
             quotes.append(_quote(lender, token, amount, block, terms, gas))
         return tuple(quotes)
 
@@ -209,10 +224,10 @@ class FlashLoanManager:
             asking[lender_id] = (discovery, calls)
 
 
-def _beside(terms: Terms, path_pools: Collection[Address]) -> Terms:
+def _beside(terms: Terms, path: Sequence[Address]) -> Terms:
     """The first of a lender's contracts that is no pool of the path; a refusal where each is one."""
     first = terms
-    while terms.reason is None and terms.source in path_pools:
+    while terms.reason is None and terms.source in path:
         if terms.instead is None:
             detail = f"{first.source} is a pool of the path, and locked during its own callback"
             return refuse(Reason.COLLIDES_WITH_PATH, detail, first.available, first.fee, first.source)

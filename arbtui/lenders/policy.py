@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -11,12 +12,14 @@ from arbtui.lenders.aave_v3 import AaveV3
 from arbtui.lenders.balancer_v2 import BalancerV2
 from arbtui.lenders.base import Lender
 from arbtui.lenders.erc3156 import Erc3156
+from arbtui.lenders.flash_swap import FlashSwap
 from arbtui.lenders.maker import Maker
 from arbtui.lenders.morpho import Morpho
 from arbtui.lenders.own import OwnCapital
 from arbtui.lenders.uniswap import PoolsOf
 from arbtui.lenders.uniswap_v2 import UniswapV2
 from arbtui.lenders.uniswap_v3 import UniswapV3
+from arbtui.market.pool import Pool
 from arbtui.units import Address
 
 
@@ -82,6 +85,7 @@ class LendersPolicy(BaseModel):
     morpho: LenderPolicy | None = None
     uniswap_v3: UniswapPolicy = UniswapPolicy()
     uniswap_v2: UniswapPolicy = UniswapPolicy()
+    flash_swap: UniswapPolicy = UniswapPolicy()
     own: OwnPolicy = OwnPolicy()
 
     def off(self) -> frozenset[LenderId]:
@@ -103,10 +107,12 @@ class LendersPolicy(BaseModel):
         return found
 
 
-def build_lenders(policy: LendersPolicy, executor: Address, pools: PoolsOf) -> tuple[Lender, ...]:
+def build_lenders(
+    policy: LendersPolicy, executor: Address, pools: PoolsOf, pool: Callable[[Address], Pool | None]
+) -> tuple[Lender, ...]:
     """The lenders that are configured, in the order they are shown; own capital last.
 
-    `pools` gives the known pools that hold a token: some lenders are pools.
+    `pools` gives the known pools that hold a token, `pool` the one with an address: some lenders are pools.
     """
     lenders: list[Lender] = []
     if policy.aave_v2:
@@ -127,5 +133,6 @@ def build_lenders(policy: LendersPolicy, executor: Address, pools: PoolsOf) -> t
         lenders.append(Morpho(policy.morpho.address))
     lenders.append(UniswapV3(pools, frozenset(policy.uniswap_v3.dexes)))
     lenders.append(UniswapV2(pools, frozenset(policy.uniswap_v2.dexes)))
+    lenders.append(FlashSwap(pool, frozenset(policy.flash_swap.dexes)))
     lenders.append(OwnCapital(executor, policy.own.limit))
     return tuple(lenders)

@@ -26,7 +26,7 @@ from arbtui.units import UINT256_MAX, Address, Ppm, parse_amount
 from tests.chain import Hand, config_for, in_hand, running_chain
 
 OWN, MAKER, BALANCER = LenderId.OWN, LenderId.MAKER, LenderId.BALANCER_V2
-FLASH, V3_FLASH = LenderId.UNISWAP_V2, LenderId.UNISWAP_V3
+FLASH, V3_FLASH = LenderId.FLASH_SWAP, LenderId.UNISWAP_V3
 AAVE = (LenderId.AAVE_V2, LenderId.AAVE_V3)
 V2, V3 = "uniswap_v2", "uniswap_v3"
 #: Off the reference price; above the fees of two V2 pairs and Aave's premium.

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.chain
 LIMITS = {
     "V2>V2 WETH own": 148_000,
     "V2>V2 USDC own": 148_000,
-    "V2>V2 WETH uniswap_v2": 150_000,
-    "V2>V2 USDC uniswap_v2": 150_000,
+    "V2>V2 WETH flash_swap": 150_000,
+    "V2>V2 USDC flash_swap": 150_000,
     "V2>V2 WETH balancer_v2": 188_000,
     "V2>V2 USDC balancer_v2": 188_000,
     "V2>V2 WETH aave_v3": 306_000,

@@ -14,7 +14,7 @@ from arbtui.approval import ApproveMode
 from arbtui.bootstrap import open_desk, open_engine
 from arbtui.config import Config, PoolEntry
 from arbtui.devnet import Devnet, plan
-from arbtui.domain import LENDER_CODES, LenderId, LoanQuote, PoolKind, Stage
+from arbtui.domain import LenderId, LoanQuote, PoolKind, Stage
 from arbtui.engine import Engine, Submitted
 from arbtui.engine.direct import priced
 from arbtui.lenders.policy import UniswapPolicy
@@ -80,7 +80,11 @@ async def trading(devnet: Devnet, folder: Path) -> AsyncIterator[tuple[Hand, Eng
         entries = [await new_pair(hand, *pair) for pair in CLOSING]
         config = config_for(devnet, folder / "store")
         lenders = config.lenders.model_copy(
-            update={"uniswap_v3": UniswapPolicy(), "uniswap_v2": UniswapPolicy()}
+            update={
+                "uniswap_v3": UniswapPolicy(),
+                "uniswap_v2": UniswapPolicy(),
+                "flash_swap": UniswapPolicy(),
+            }
         )
         config = config.model_copy(update={"lenders": lenders, "pools": (*config.pools, *entries)})
         async with open_engine(config, Stage.LIVE, ApproveMode.NONE, lambda _: None) as engine:
@@ -154,7 +158,8 @@ async def test_through_every_lender_on_every_shape(devnet: Devnet, tmp_path: Pat
             async with open_desk(config) as desk:
                 _, quotes, _ = await desk.quotes(amount, token)
             for quote in quotes:
-                if quote.lender is LenderId.OWN or quote.lender not in LENDER_CODES or not quote.usable:
+                own_pair = quote.lender is LenderId.FLASH_SWAP and shape == (V2, V2)
+                if quote.lender is LenderId.OWN or not (quote.usable or own_pair):
                     continue
                 pools = await made_to_pay(hand, engine, token.address, amount, shape)
                 params = {"token": token, "amount": amount, "pools": pools}
@@ -176,6 +181,7 @@ async def test_through_every_lender_on_every_shape(devnet: Devnet, tmp_path: Pat
         assert engine.tally.unreconciled == 0
     for shape in SHAPES:
         assert used[shape] >= LENDERS[symbol], (symbol, shape)
+    assert LenderId.FLASH_SWAP in used[V2, V2]
     assert set.union(*used.values()) >= {LenderId.UNISWAP_V2} if symbol in ("WETH", "USDC") else True
     with open_store(config.store.directory) as reader:
         rows = reader.executions(limit=1_000)

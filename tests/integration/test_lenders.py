@@ -148,7 +148,7 @@ async def test_an_arbitrage_through_each_lender_settles_to_the_wei(
             assert row["token"]["symbol"] in symbols
             quoted = {quote["lender"]: quote for quote in row["quotes"]}
             (settled,) = reader.settlements(execution_id=first["id"])
-        assert len(quoted) == 7
+        assert len(quoted) == 8
         usable = {name: int(quote["total_cost"]) for name, quote in quoted.items() if quote["usable"]}
         assert min(usable, key=lambda name: usable[name]) == str(lender)
         assert all(quote["why_lost"] for name, quote in quoted.items() if name != str(lender))
@@ -279,6 +279,33 @@ async def test_any_lender_of_erc_3156_lends_where_the_executor_has_its_address(
             config.model_copy(update={"lenders": elsewhere}), hand.book.token("DAI").address, 10**18
         )
     assert not quotes[LenderId.ERC3156].usable
+
+
+async def test_the_last_pair_of_a_path_pays_first_where_that_costs_least(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    config = limited_to(config_for(devnet, tmp_path / "store"), "DAI")
+    lenders = config.lenders.model_copy(update={"flash_swap": UniswapPolicy()})
+    config = config.model_copy(update={"lenders": lenders})
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("DAI/WETH", 20_000)
+        tally = await trade_until(hand, config, lambda seen: seen.confirmed >= 1)
+        assert tally.by_lender[LenderId.FLASH_SWAP] >= 1
+        assert (tally.reverted, tally.unreconciled) == (0, 0)
+    with open_store(config.store.directory) as reader:
+        first = next(row for row in reversed(reader.executions()) if row["lender"] == "flash_swap")
+        row = reader.execution(first["id"])
+        assert row is not None
+        (settled,) = reader.settlements(execution_id=row["id"])
+        ticket = reader.ticket(row["ticket"])
+    assert ticket is not None
+    assert (row["lender"], row["reconciled"], settled["loan_fee"]) == ("flash_swap", True, "0")
+    treasury = [d for d in settled["deltas"] if d["role"] == "treasury"]
+    assert [int(d["amount"]) for d in treasury] == [int(row["expected_profit"])]
+    quoted = {quote["lender"]: quote for quote in row["quotes"]}
+    assert int(quoted["flash_swap"]["gas_cost"]) < int(quoted["maker"]["gas_cost"])
+    assert ticket["fallback"]["lender"] == "maker", "a loan, should the pair not pay first any more"
 
 
 def limited_to(config: Config, base: str) -> Config:

@@ -31,7 +31,7 @@ from arbtui.execution import (
     next_nonce,
     settle,
 )
-from arbtui.execution.calldata import EXECUTE, FLASH_SWAP_CODE, contract_ticket
+from arbtui.execution.calldata import EXECUTE, contract_ticket
 from arbtui.execution.reverts import EXECUTOR_ERRORS, observed_profit
 from arbtui.execution.settlement import EXECUTED, TRANSFER
 from arbtui.recovery import ErrorClass, classify_send
@@ -188,17 +188,18 @@ def test_every_lender_has_a_code_and_reads_back(lender: LenderId) -> None:
 
 
 def test_a_pair_that_pays_first_needs_no_source() -> None:
-    calldata = encode_execute(TICKET, LenderId.UNISWAP_V2, ALL_V2, 1, 1)
-    assert calldata[17] == FLASH_SWAP_CODE
+    calldata = encode_execute(TICKET, LenderId.FLASH_SWAP, ALL_V2, 1, 1)
+    assert calldata[17] == 10
     said = decode_execute(calldata)
-    assert (said["lender"], said["source"]) == ("uniswap_v2", None)
+    assert (said["lender"], said["source"]) == ("flash_swap", None)
 
 
 @pytest.mark.parametrize(
     ("lender", "source", "found", "says"),
     [
         (LenderId.UNISWAP_V3, None, opportunity(), "which pool lends"),
-        (LenderId.UNISWAP_V2, None, ALL_V3, "Uniswap V2 alone"),
+        (LenderId.UNISWAP_V2, None, ALL_V2, "which pool lends"),
+        (LenderId.FLASH_SWAP, None, ALL_V3, "Uniswap V2 alone"),
         (LenderId.UNISWAP_V2, POOL_A, opportunity(), "locked while it lends"),
         (LenderId.UNISWAP_V3, POOL_B, opportunity(), "locked while it lends"),
         (LenderId.AAVE_V3, POOL_A, opportunity(), "cannot take its place"),

@@ -32,6 +32,7 @@ from arbtui.lenders import (
 )
 from arbtui.lenders.aave_v2 import Reserve
 from arbtui.lenders.base import Lender, Reason
+from arbtui.lenders.flash_swap import FlashSwap
 from arbtui.lenders.maker import Flash
 from arbtui.lenders.manager import FACTS_LIVE_BLOCKS
 from arbtui.lenders.uniswap_v2 import Pair
@@ -382,7 +383,7 @@ async def test_gas_decides_between_two_that_ask_no_fee() -> None:
 
 async def test_a_lender_that_is_a_pool_of_the_path_is_refused_for_it() -> None:
     made, _ = manager(VAULT_ANSWERS, (VAULT,))
-    (quoted,) = await made.quote_all(1_000, USDC, block_ref(), GAS, {VAULT.address})
+    (quoted,) = await made.quote_all(1_000, USDC, block_ref(), GAS, [VAULT.address])
     assert (quoted.usable, quoted.reason) == (False, "collides_with_path")
 
 
@@ -417,12 +418,31 @@ async def test_a_lender_with_another_pool_lends_beside_the_path() -> None:
     lender = UniswapV3(lambda _: pools, frozenset({"uniswap"}))
     made, _ = manager(V3_ANSWERS, (lender,), executor_has=set(LenderId))
     low, high = sorted((POOL_A, POOL_B))
-    for path, source in (((), low), ({low}, high), ({high}, low)):
+    for path, source in (((), low), ([low], high), ([high], low)):
         (quoted,) = await made.quote_all(1_000, DAI, block_ref(), GAS, path)
         assert (quoted.usable, quoted.source) == (True, source)
-    (quoted,) = await made.quote_all(1_000, DAI, block_ref(), GAS, {low, high})
+    (quoted,) = await made.quote_all(1_000, DAI, block_ref(), GAS, [low, high])
     assert (quoted.usable, quoted.reason) == (False, "collides_with_path")
     assert low in quoted.detail
+
+
+async def test_a_path_of_pairs_alone_may_have_its_last_one_pay_first() -> None:
+    fork_pair = EXECUTOR
+    pools = {pool.address: pool for pool in (v2_pair(POOL_A), v2_pair(fork_pair, "fork"), v3_pool(TREASURY))}
+    made, reads = manager({}, (FlashSwap(pools.get, frozenset({"uniswap"})),))
+    for path, reason in (
+        ((), "needs_path"),
+        ((fork_pair, POOL_A), None),
+        ((POOL_A, fork_pair), "path_not_v2"),  # the last one calls back by another name
+        ((TREASURY, POOL_A), "path_not_v2"),
+        ((USDC.address, POOL_A), "path_not_v2"),  # nobody knows it
+    ):
+        (quoted,) = await made.quote_all(10**30, DAI, block_ref(), GAS, path)
+        assert (quoted.usable, quoted.reason) == (reason is None, reason), path
+        if quoted.usable:
+            assert (quoted.fee, quoted.source) == (0, None)
+            assert POOL_A in quoted.detail
+    assert set(map(len, reads)) == {0}
 
 
 async def test_what_may_not_be_used_is_quoted_all_the_same() -> None:

@@ -140,7 +140,10 @@ def test_a_configuration_says_only_what_differs(tmp_path: Path) -> None:
     places = config.lenders.places()
     assert places["lenders.aave_v2.registry"] == "0xd05e3E715d945B59290df0ae8eF85c1BdB684744"
     assert "lenders.morpho.address" not in places, "what is not used need not be there"
-    built = [lender.id for lender in build_lenders(config.lenders, config.wallet.executor, lambda _: ())]
+    built = [
+        lender.id
+        for lender in build_lenders(config.lenders, config.wallet.executor, lambda _: (), lambda _: None)
+    ]
     assert built[-1] is LenderId.OWN
     assert {LenderId.AAVE_V2, LenderId.MORPHO, LenderId.UNISWAP_V3} < set(built)
 
