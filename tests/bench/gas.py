@@ -15,20 +15,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eth_abi.abi import encode
+
 from arbtui.abi import keccak
 from arbtui.bootstrap import open_desk
 from arbtui.devnet import BookPool, Devnet, plan
 from arbtui.domain import Hop, HopAmount, LenderId, LoanQuote, Opportunity, PoolKind
 from arbtui.domain import Path as Cycle
 from arbtui.execution import encode_execute
+from arbtui.lenders import LenderPolicy
 from arbtui.market import MarketState
 from arbtui.units import UINT256_MAX, Address, Ppm, parse_amount
 from tests.chain import Hand, config_for, in_hand, running_chain
 
 OWN, MAKER, BALANCER = LenderId.OWN, LenderId.MAKER, LenderId.BALANCER_V2
+ERC3156 = LenderId.ERC3156
 FLASH, V3_FLASH = LenderId.FLASH_SWAP, LenderId.UNISWAP_V3
 AAVE = (LenderId.AAVE_V2, LenderId.AAVE_V3)
 V2, V3 = "uniswap_v2", "uniswap_v3"
+ARTIFACTS = Path(__file__).parents[2] / "contracts" / "artifacts"
 #: Off the reference price; above the fees of two V2 pairs and Aave's premium.
 _OFFSET_PPM = 15_000
 _WARM_UP_PART = 20
@@ -50,7 +55,9 @@ class Step:
 class Route:
     """A cycle that starts with `amount` whole `asset`; its one V2 pair of Uniswap (the first) is the one moved.
 
-    With `debt_free` nobody owes the asset to Aave v2, which then has less to bring up to date.
+    With `debt_free` nobody owes the asset to Aave v2, which then has less to bring up to date; with `no_factor` it is
+    owed, and Aave's treasury takes nothing of the interest. With `flash_mint` the
+    asset is a token that lends itself by ERC-3156, and the executor's lender of that code is the token.
     """
 
     name: str
@@ -59,6 +66,8 @@ class Route:
     steps: tuple[Step, ...]
     lenders: tuple[LenderId, ...]
     debt_free: bool = False
+    no_factor: bool = False
+    flash_mint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,22 @@ ROUTES = (
         (OWN, LenderId.AAVE_V2),
         debt_free=True,
     ),
+    Route(
+        "V2>V2 no-factor",
+        "USDC",
+        "20000",
+        (Step("WETH"), Step("USDC", "sushiswap")),
+        (OWN, LenderId.AAVE_V2),
+        no_factor=True,
+    ),
+    Route(
+        "V2>V2 flash-mint",
+        "DAI",
+        "20000",
+        (Step("WETH"), Step("DAI", "sushiswap")),
+        (OWN, ERC3156),
+        flash_mint=True,
+    ),
     # The pools have no cycle of three tokens.
     Route(
         "V2>V2>V3>V3",
@@ -134,14 +159,18 @@ class _Bench:
     async def measure(self, routes: Sequence[Route]) -> list[Row]:
         await self._settle_in()
         for route in routes:
-            for lender in route.lenders:
-                await self._from_level(route)
-                await self._run(route, lender, _WARM_UP_PART)
+            if not route.flash_mint:
+                await self._warm_up(route)
         rows: list[Row] = []
         for route in routes:
             whole = await self.hand.rpc.call("evm_snapshot")
             if route.debt_free:
                 await self._repay_aave_v2(route.asset)
+            if route.no_factor:
+                await self._no_factor_in_aave_v2(route.asset)
+            if route.flash_mint:
+                await self._lend_itself(route.asset)
+                await self._warm_up(route)
             await self._from_level(route)
             own = 0
             for lender in route.lenders:
@@ -154,6 +183,11 @@ class _Bench:
                 rows.append(Row(route.name, route.asset, lender, calldata, gas, refund, gas - own, given))
             await self._undo(whole)
         return rows
+
+    async def _warm_up(self, route: Route) -> None:
+        for lender in route.lenders:
+            await self._from_level(route)
+            await self._run(route, lender, _WARM_UP_PART)
 
     async def _undo(self, mark: str) -> str:
         assert await self.hand.rpc.call("evm_revert", [mark])
@@ -178,6 +212,34 @@ class _Bench:
             "repay(address,uint256,uint256,address)",
             *(token.address, UINT256_MAX, 2, borrower),
         )
+
+    async def _no_factor_in_aave_v2(self, symbol: str) -> None:
+        owner, pool = self.book.accounts[0], self.book.lenders["aave_v2"]
+        provider = await self.hand.ask_address(pool, "getAddressesProvider()")
+        configurator = await self.hand.ask_address(provider, "getLendingPoolConfigurator()")
+        asset = self.book.token(symbol).address
+        await self.hand.send(owner, configurator, "setReserveFactor(address,uint256)", asset, 0)
+
+    async def _lend_itself(self, symbol: str) -> None:
+        """Put the code of a flash-mint token where the token is, and its address where the executor has the stand-in's.
+
+        Lenders are immutables, that is, constants in the executor's code: with another address in their place it costs
+        what one deployed with that address costs.
+        """
+        token = self.book.token(symbol)
+        artifact = json.loads((ARTIFACTS / "FlashMintToken.json").read_text("utf-8"))
+        given = encode(["string", "string", "uint8"], [symbol, symbol, token.decimals])
+        owner = self.book.accounts[0]
+        call = {"from": owner, "data": artifact["bytecode"] + given.hex(), "gas": hex(_LIMIT)}
+        tx_hash = await self.hand.rpc.call("eth_sendTransaction", [call])
+        await self.hand.mine()
+        made = (await self.hand.rpc.call("eth_getTransactionReceipt", [tx_hash]))["contractAddress"]
+        code = await self.hand.rpc.call("eth_getCode", [made, "latest"])
+        await self.hand.rpc.call("anvil_setCode", [token.address, code])
+        there, here = (address[2:].lower() for address in (self.book.lenders["maker"], token.address))
+        executor = await self.hand.rpc.call("eth_getCode", [self.book.executor, "latest"])
+        assert there in executor
+        await self.hand.rpc.call("anvil_setCode", [self.book.executor, executor.replace(there, here)])
 
     async def _give(self, symbol: str, to: Address, amount: int) -> None:
         token = self.book.token(symbol).address
@@ -237,6 +299,11 @@ class _Bench:
     ) -> tuple[int, int, int]:
         """One execution; bytes of calldata, gas used, refund. `part` divides the amount."""
         config = config_for(self.hand.devnet, self._folder / "store")
+        if lender is ERC3156:
+            itself = LenderPolicy(address=self.book.token(route.asset).address)
+            config = config.model_copy(
+                update={"lenders": config.lenders.model_copy(update={"erc3156": itself})}
+            )
         amount = parse_amount(route.amount, self.book.token(route.asset).decimals) // part
         if lender is OWN:
             await self._give(route.asset, self.book.executor, amount)

@@ -85,7 +85,7 @@ contract DevToken {
         return true;
     }
 
-    function _move(address from, address to, uint256 amount) private {
+    function _move(address from, address to, uint256 amount) internal {
         require(to != address(0), ZeroAddress());
         _debit(from, amount);
         unchecked {
@@ -94,7 +94,7 @@ contract DevToken {
         emit Transfer(from, to, amount);
     }
 
-    function _debit(address from, uint256 amount) private {
+    function _debit(address from, uint256 amount) internal {
         uint256 balance = balanceOf[from];
         require(balance >= amount, InsufficientBalance(from, balance, amount));
         unchecked {
