@@ -10,8 +10,8 @@ from tests.bench.gas import SNAPSHOT, Row, measure, snapshot
 
 pytestmark = pytest.mark.chain
 
-#: Two V2 hops with the amounts given. What is said of USDC through Aave v2 holds where its treasury takes nothing of the
-#: interest, of ERC-3156 for a token that lends itself: contracts/README.md.
+#: Two V2 hops with the amounts given. What is said of USDC through Aave v2 holds where its treasury takes nothing of
+#: the interest, of ERC-3156 for a token that lends itself: contracts/README.md.
 LIMITS = {
     "V2>V2 WETH own": 148_000,
     "V2>V2 USDC own": 148_000,
