@@ -34,6 +34,7 @@ from arbtui.engine.deciding import read_fees
 from arbtui.engine.reconciling import Reconciler
 from arbtui.errors import ArbtuiError, MalformedAnswer, StoreError, WrongChain
 from arbtui.execution import Signer
+from arbtui.execution.deployed import strange_code
 from arbtui.lenders import FlashLoanManager, GasView, build_lenders, cheapest
 from arbtui.market import LOG_TOPICS, SWAP_TOPICS
 from arbtui.market.pool import Pool
@@ -166,9 +167,15 @@ class Desk:
         ]
         findings = []
         for name, address in wanted:
-            size = len(await self.node.code(address))
-            detail = f"{address}: {size} bytes of code" if size else f"{address}: nothing is deployed there"
-            findings.append(Finding(name, size > 0, detail))
+            code = await self.node.code(address)
+            detail = (
+                f"{address}: {len(code)} bytes of code" if code else f"{address}: nothing is deployed there"
+            )
+            findings.append(Finding(name, bool(code), detail))
+            if code and address == config.wallet.executor and (strange := strange_code(code)):
+                findings[-1] = Finding(
+                    name, False, f"{address}: {strange}; deploy this version's, or use its own"
+                )
         if all(finding.ok for finding in findings):
             findings += await self._roles()
             strangers = await self.manager.strangers(self.wrapped_native, await self.node.block())

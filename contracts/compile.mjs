@@ -45,7 +45,14 @@ function build() {
     sources,
     settings: {
       ...SETTINGS,
-      outputSelection: { "*": { "*": ["abi", "metadata", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
+      outputSelection: {
+        "*": {
+          "*": [
+            "abi", "metadata", "evm.bytecode.object", "evm.deployedBytecode.object",
+            "evm.deployedBytecode.immutableReferences",
+          ],
+        },
+      },
     },
   };
   const output = JSON.parse(solc.compile(JSON.stringify(input)));
@@ -70,6 +77,11 @@ function build() {
         abi,
         bytecode: `0x${evm.bytecode.object}`,
         deployedBytecode: `0x${evm.deployedBytecode.object}`,
+        // Where a deployment writes its own values, as [first byte, length]: all else is the same everywhere.
+        immutables: Object.values(evm.deployedBytecode.immutableReferences ?? {})
+          .flat()
+          .map(({ start, length }) => [start, length])
+          .sort(([one], [other]) => one - other),
       };
       artifacts.set(contractName, `${JSON.stringify(artifact, null, 2)}\n`);
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from arbtui.errors import DevnetError
+from arbtui.execution.deployed import contracts_folder
 from arbtui.units import Address
 
 ROOT = Path(__file__).parents[2]
@@ -86,16 +87,11 @@ def node_modules() -> Path:
     return Path(os.environ.get("ARBTUI_NODE_MODULES") or ROOT / "node_modules")
 
 
-def _our_folder() -> Path:
-    packaged = Path(__file__).parents[1] / "_contracts"
-    return packaged if packaged.is_dir() else ROOT / "contracts" / "artifacts"
-
-
 class Artifacts:
     """The files the deployment uses, read once. Raises DevnetError where one is missing or unreadable."""
 
     def __init__(self) -> None:
-        modules, ours = node_modules(), _our_folder()
+        modules, ours = node_modules(), contracts_folder()
         files = {name: modules / path for name, path in PROTOCOLS.items()}
         files |= {name: ours / f"{name}.json" for name in OURS}
         self._raw: dict[str, bytes] = {}

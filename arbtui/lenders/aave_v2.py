@@ -69,9 +69,10 @@ class AaveV2:
             return words
         premium, paused, available = words
         fee = mul_div_up(amount, premium, BPS)
-        if paused:
-            return refuse(Reason.PAUSED, "LendingPool.paused is true", available, fee, facts.pool)
         detail = f"LendingPool.FLASHLOAN_PREMIUM_TOTAL {premium} bps; available is token.balanceOf(aToken)"
+        if paused:
+            why = f"LendingPool.paused is true; {detail}"
+            return refuse(Reason.PAUSED, why, available, fee, facts.pool)
         return lend(amount, available, fee, detail, facts.pool)
 
 

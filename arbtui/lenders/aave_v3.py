@@ -69,8 +69,8 @@ class AaveV3:
                 "flash loans are disabled for the reserve (bit 63)",
             ),
         )
-        for closed, reason, detail in gates:
-            if closed:
-                return refuse(reason, f"Pool.getConfiguration: {detail}", available, fee, facts.pool)
         detail = f"Pool.FLASHLOAN_PREMIUM_TOTAL {premium} bps; available is the lesser of {read} and aToken.totalSupply"
+        for closed, reason, why in gates:
+            if closed:
+                return refuse(reason, f"Pool.getConfiguration: {why}; {detail}", available, fee, facts.pool)
         return lend(amount, available, fee, detail, facts.pool)

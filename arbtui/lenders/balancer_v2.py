@@ -51,10 +51,11 @@ class BalancerV2:
             return words
         percentage, paused, available = words
         fee = mul_div_up(amount, percentage, 10**18)
+        detail = f"FeesCollector.getFlashLoanFeePercentage {percentage} of 1e18; available is token.balanceOf(Vault)"
         if paused:
-            return refuse(Reason.PAUSED, "Vault.getPausedState says paused", available, fee, self.address)
+            why = f"Vault.getPausedState says paused; {detail}"
+            return refuse(Reason.PAUSED, why, available, fee, self.address)
         if available == 0:
             nothing = "token.balanceOf(Vault): the Vault holds none of this token"
             return refuse(Reason.TOKEN_NOT_ACCEPTED, nothing, 0, fee, self.address)
-        detail = f"FeesCollector.getFlashLoanFeePercentage {percentage} of 1e18; available is token.balanceOf(Vault)"
         return lend(amount, available, fee, detail, self.address)

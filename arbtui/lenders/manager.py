@@ -173,7 +173,7 @@ class FlashLoanManager:
             return refuse(reason, detail, terms.available, terms.fee, terms.source)
 
         if lender.id in self._off:
-            return no(Reason.DISABLED, f"lenders.{lender.id}.enabled is false")
+            return no(Reason.DISABLED, f"lenders.{lender.id}.enabled is false; {terms.detail}")
         if lender.id not in self._executor_has:
             detail = f"the executor contract has no code for {lender.id}; {terms.detail}"
             return no(Reason.NOT_IN_EXECUTOR, detail)
@@ -182,10 +182,11 @@ class FlashLoanManager:
         allowed, place = of_executor
         if not any(allowed.data):
             detail = f"its owner has not allowed it: setLender({LENDER_CODES[lender.id]}, true)"
-            return no(Reason.OFF_IN_EXECUTOR, f"the executor does not borrow there; {detail}")
+            return no(Reason.OFF_IN_EXECUTOR, f"the executor does not borrow there; {detail}; {terms.detail}")
         known = found_address(place)
         if lender.id not in _WITHOUT_ADDRESS and known != terms.source:
-            return no(Reason.NOT_IN_EXECUTOR, f"the executor borrows from {known}, not from {terms.source}")
+            detail = f"the executor borrows from {known}, not from {terms.source}; {terms.detail}"
+            return no(Reason.NOT_IN_EXECUTOR, detail)
         return terms
 
     async def _discovered(self, token: Address, block: BlockRef) -> list[Any]:
@@ -229,7 +230,9 @@ def _beside(terms: Terms, path: Sequence[Address]) -> Terms:
     first = terms
     while terms.reason is None and terms.source in path:
         if terms.instead is None:
-            detail = f"{first.source} is a pool of the path, and locked during its own callback"
+            detail = (
+                f"{first.source} is a pool of the path, and locked during its own callback; {first.detail}"
+            )
             return refuse(Reason.COLLIDES_WITH_PATH, detail, first.available, first.fee, first.source)
         terms = terms.instead
     return terms
@@ -289,6 +292,8 @@ def why_lost(quotes: Sequence[LoanQuote], chosen: LoanQuote) -> dict[LenderId, s
             out[quote.lender] = f"cannot lend: {quote.reason} ({quote.detail})"
         elif quote.total_cost is None or chosen.total_cost is None:
             out[quote.lender] = "its cost in the token is unknown: no pool path to the native coin"
+        elif quote.total_cost == chosen.total_cost and reliability(quote) == reliability(chosen):
+            out[quote.lender] = f"as dear as {chosen.lender} and as reliable: the first by name is taken"
         elif quote.total_cost == chosen.total_cost:
             out[quote.lender] = (
                 f"as dear as {chosen.lender}; of its executions {quote.settled} of {quote.executed} settled, "

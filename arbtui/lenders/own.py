@@ -41,8 +41,8 @@ class OwnCapital:
         if isinstance(words, Terms):
             return words
         (balance,) = words
-        if self.limit == 0:
-            off = "own capital is off: lenders.own.limit is not set"
-            return refuse(Reason.DISABLED, off, balance, 0, self.address)
         detail = "available is token.balanceOf(executor), to the limit"
+        if self.limit == 0:
+            off = f"own capital is off: lenders.own.limit is not set; {detail}"
+            return refuse(Reason.DISABLED, off, balance, 0, self.address)
         return lend(amount, min(balance, self.limit), 0, detail, self.address)

@@ -32,6 +32,7 @@ from arbtui.execution import (
     settle,
 )
 from arbtui.execution.calldata import EXECUTE, contract_ticket
+from arbtui.execution.deployed import contracts_folder, strange_code
 from arbtui.execution.reverts import EXECUTOR_ERRORS, observed_profit
 from arbtui.execution.settlement import EXECUTED, TRANSFER
 from arbtui.recovery import ErrorClass, classify_send
@@ -174,6 +175,21 @@ def test_amounts_can_be_given() -> None:
     assert encode_execute(TICKET, LenderId.OWN, same, 1, 1, amounts_given=True) == encode_execute(
         TICKET, LenderId.OWN, same, 1, 1
     )
+
+
+def test_deployed_code_is_compared_beside_what_a_deployment_writes_itself() -> None:
+    artifact = json.loads((contracts_folder() / "Executor.json").read_text("utf-8"))
+    code = bytearray.fromhex(artifact["deployedBytecode"][2:])
+    assert artifact["immutables"]
+    for start, length in artifact["immutables"]:
+        assert not any(code[start : start + length]), "the compiler leaves zeros there"
+        code[start : start + length] = b"\xaa" * length
+    assert strange_code(bytes(code)) == ""
+    first, _ = artifact["immutables"][0]
+    code[first - 1] ^= 1
+    code[-1] ^= 1
+    assert strange_code(bytes(code)).startswith("2 bytes of code are not those of the executor")
+    assert strange_code(bytes(code[:-1])).startswith(f"{len(code) - 1} bytes of code, {len(code)} has")
 
 
 @pytest.mark.parametrize("lender", list(LENDER_CODES))
