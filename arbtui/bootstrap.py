@@ -173,9 +173,7 @@ class Desk:
             )
             findings.append(Finding(name, bool(code), detail))
             if code and address == config.wallet.executor and (strange := strange_code(code)):
-                findings[-1] = Finding(
-                    name, False, f"{address}: {strange}; deploy this version's, or use its own"
-                )
+                findings[-1] = Finding(name, False, f"{address} {strange}; deploy it")
         if all(finding.ok for finding in findings):
             findings += await self._roles()
             strangers = await self.manager.strangers(self.wrapped_native, await self.node.block())
