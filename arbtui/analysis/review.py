@@ -280,7 +280,7 @@ def _read(
             "decisions": len(decisions),
             "opportunities": sum(seen.values()),
         },
-        unreconciled=sum(not (row["reconciled"] and row["sealed"]) for row in settlements)
+        unreconciled=sum(row["reconciled"] is False or not row["sealed"] for row in settlements)
         + sum(row["kind"] == "blocks" for row in reader.open_differences()),
         not_yet_reconciled=sum(row["reconciled"] is None and row["sealed"] for row in settlements),
     )

@@ -23,13 +23,14 @@ def data_block(review: Review) -> str:
             f"{escape(safe_text(source.problem, 400))}</p>"
         )
     until = review.until or f"{review.read_at} (when it was read)"
-    wrong = review.unreconciled - review.not_yet_reconciled
     if not review.rows.get("settlements"):
         reconciled = "nothing has settled yet"
-    elif not review.unreconciled:
+    elif not review.unreconciled and not review.not_yet_reconciled:
         reconciled = "all settlements agree with the balances, to the last unit"
     else:
-        reconciled = f"{wrong} differ or were altered, {review.not_yet_reconciled} not compared yet"
+        reconciled = (
+            f"{review.unreconciled} differ or were altered, {review.not_yet_reconciled} not compared yet"
+        )
     stages = ", ".join(source.stages) or "no run"
     watermark = " <b>paper: nothing was sent, nothing here was earned</b>" if source.family == "paper" else ""
     rows = [

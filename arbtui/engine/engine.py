@@ -484,6 +484,9 @@ class Engine:
                 self.tally.reverted += 1
                 self._say(f"block {settlement.block_number}: not executed ({ticket.lender}), net {net}")
         self._sending.settled.clear()
+        # What was refused or given up has no settlement to come.
+        followed = {flight.intent.ticket_id for flight in self._sending.followed}
+        self._sent = {name: ticket for name, ticket in self._sent.items() if name in followed}
 
     def _tell_decider(self) -> None:
         self._decider.measured_overheads = self._lenders.overheads()

@@ -459,14 +459,11 @@ def _unsound(reader: StoreReader, settlements: Iterable[Row]) -> list[dict[str, 
     """
     found: list[dict[str, Any]] = []
     for row in settlements:
-        if row["reconciled"] and row["sealed"]:
+        # What nobody compared yet is counted apart.
+        if row["sealed"] and row["reconciled"] is not False:
             continue
-        if not row["sealed"]:
-            why = "the row was altered after it was written"
-        elif row["reconciled"] is None:
-            why = str(row["difference"] or "nobody has compared it yet")
-        else:
-            why = str(row["difference"])
+        altered = "the row was altered after it was written"
+        why = str(row["difference"]) if row["sealed"] else altered
         found.append(
             {
                 "what": "settlement",

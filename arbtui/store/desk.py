@@ -242,7 +242,7 @@ def _today(reader: StoreReader, day: str) -> Today:
 
 
 def _unreconciled(reader: StoreReader, day: str) -> int:
-    """Settlements that are not reconciled, and open differences between final blocks, of all days.
+    """Settlements that do not fit their block, and open differences between final blocks, of all days.
 
     Of today's settlements also those that were altered since.
     """
@@ -250,7 +250,7 @@ def _unreconciled(reader: StoreReader, day: str) -> int:
         str(row["execution_id"])
         for row in reader.query(
             "SELECT s.execution_id FROM settlement AS s JOIN execution AS e ON e.id = s.execution_id"
-            " WHERE e.status IN ('mined', 'reverted', 'cancelled') AND s.reconciled IS NOT 1"
+            " WHERE e.status IN ('mined', 'reverted', 'cancelled') AND s.reconciled = 0"
         )
     }
     rows = reader.query(
