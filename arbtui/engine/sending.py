@@ -891,6 +891,12 @@ class Sending:
         age = (
             datetime.fromisoformat(self._clock.utc()) - datetime.fromisoformat(known.intent.created_at)
         ).total_seconds()
+        for attempt in known.attempts:
+            if attempt.delivery is Delivery.UNSENT:
+                # Nobody knows whether it left: from here on a refusal of the same bytes does not prove that it did not.
+                text = "the engine stopped before its outcome was written down"
+                self._journal.outcome(known.intent.execution_id, attempt.number, Delivery.AMBIGUOUS, text)
+        known = self._journal.execution(known.intent.execution_id) or known
         flight = flight_of(known, terms, self._clock.monotonic() - max(0.0, age))
         self._flights[flight.id] = flight
         return [lambda b: b.adopt(known)]

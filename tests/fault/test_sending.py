@@ -18,7 +18,19 @@ from arbtui.errors import NodeError, NodeUnreachable, RefusedError
 from arbtui.store import SqliteJournal, Store, open_store
 from arbtui.units import Wei
 from tests import factories as make
-from tests.scripted_chain import FOREIGN, GWEI, Chain, Clock, ScriptedNode, Settles, Signer, Tx, done, read
+from tests.scripted_chain import (
+    FOREIGN,
+    GWEI,
+    Chain,
+    Clock,
+    Crash,
+    ScriptedNode,
+    Settles,
+    Signer,
+    Tx,
+    done,
+    read,
+)
 
 WALLET = WalletPolicy(address=make.WALLET, executor=make.EXECUTOR, treasury=make.TREASURY)
 S = ExecutionStatus
@@ -353,6 +365,33 @@ def test_a_lower_nonce_that_became_free_is_filled(room: Room) -> None:
         rows = {row["id"][:3]: row["status"] for row in reader.executions()}
     # With the gap filled the trade mines at once; past its last block the contract refuses.
     assert rows == {"gap": "cancelled", "xt1": "reverted"}
+
+
+def test_bytes_whose_outcome_was_lost_in_a_crash_are_not_disproved_by_a_refusal(room: Room) -> None:
+    """They may have left before the crash: a later refusal of the same bytes does not give the nonce back."""
+    real = room.journal.outcome
+
+    def crashes(*_: Any) -> None:
+        raise Crash
+
+    room.journal.outcome = crashes  # type: ignore[method-assign]
+    with pytest.raises(Crash):
+        room.send("swallowed", life=2)
+    room.journal.outcome = real  # type: ignore[method-assign]
+    room.restart()
+    known = room.journal.execution("xt1")
+    assert known is not None
+    (attempt,) = known.attempts
+    assert attempt.delivery is Delivery.AMBIGUOUS
+    room.block("funds", include=False)
+    assert room.status() is not S.REJECTED
+    assert room.journal.highest_nonce(make.CHAIN_ID, make.WALLET) == 0
+    room.restart()
+    room.sending.acknowledge("a test")
+    for _ in range(8):
+        room.block()
+    assert room.status() in (S.CANCELLED, S.MINED, S.REVERTED)
+    assert room.sending.followed == ()
 
 
 # ---- what only one node says, once

@@ -325,7 +325,7 @@ async def test_a_loan_pays_for_a_trade(
 @pytest.mark.parametrize(
     ("lender", "source"),
     [
-        ("uniswap_v2", None),
+        ("flash_swap", None),
         ("uniswap_v2", "DAI/WETH"),
         ("uniswap_v3", "USDC/WETH"),
         ("uniswap_v3", "DAI/WETH"),
