@@ -248,9 +248,12 @@ class Node:
             return Wei(bases[-1]), tips, samples
 
     async def is_development_node(self) -> bool:
-        """Whether the node answers anvil's own `anvil_nodeInfo`."""
+        """Whether the node answers anvil's own `anvil_getAutomine`.
+
+        Not `anvil_nodeInfo`: anvil 1.7.1 locks itself up for good where that meets a block being made.
+        """
         try:
-            return isinstance(await self.rpc.call("anvil_nodeInfo"), dict)
+            return isinstance(await self.rpc.call("anvil_getAutomine"), bool)
         except NodeError:
             return False
 

@@ -29,7 +29,7 @@ BLOCK_GAS_LIMIT = 30_000_000
 #: Unix seconds. In the past, so that the deployment's blocks never run ahead of the wall clock.
 GENESIS_TIMESTAMP = 1_767_225_600
 #: Blocks whose state stays readable, as with a full node. Left to itself anvil writes each older state to the disk of
-#: the user's home, two megabytes a block, waits for it, and leaves it there when it is killed.
+#: the user's home, two megabytes a block, and leaves it there when it is killed.
 STATES_KEPT = 256
 START_TIMEOUT_S = 15.0
 _POLL_S = 0.01

@@ -38,10 +38,9 @@ async def run_drill(
     """Run one drill on a chain of its own, for `limit_s` at most; `show` is told each moment.
 
     From the main thread, with which anvil ends. Chain, proxy and engine are ended however this ends; the store goes
-    too, unless something is left to be looked at. A chain that stops answering (anvil hangs, once in some hundred
-    drills on a busy machine) says nothing of the engine: the drill then begins again on another one, with a timeline
-    of its own. Raises DevnetError where no chain can be started, or a second one stops answering too, RefusedError
-    where the environment points elsewhere.
+    too, unless something is left to be looked at. A chain that stops answering says nothing of the engine: the drill
+    then begins again on another one, with a timeline of its own. Raises DevnetError where no chain can be started, or a
+    second one stops answering too, RefusedError where the environment points elsewhere.
     """
     try:
         return await _once(drill, seed, show, notice, limit_s)

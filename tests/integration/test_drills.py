@@ -106,7 +106,7 @@ async def test_a_chain_that_stops_answering_is_no_fault_of_the_engine(
             os.kill(scene.devnet.anvil_pid, signal.SIGSTOP)
         return await drill.script(scene)
 
-    monkeypatch.setattr("arbtui.drills.scene.JsonRpc", partial(JsonRpc, timeout=2))
+    monkeypatch.setattr("arbtui.drills.scene.JsonRpc", partial(JsonRpc, timeout=5))
     shown: list[Moment] = []
     run = run_drill(replace(drill, script=script), 1, shown.append, limit_s=150)
     if stopped == 2:

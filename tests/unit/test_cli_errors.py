@@ -124,7 +124,7 @@ def node() -> Iterator[FakeNode]:
     fake: FakeNode = held["node"]
     fake.answers |= {
         "eth_chainId": lambda _: hex(LOCAL),
-        "anvil_nodeInfo": lambda _: {"environment": {}},
+        "anvil_getAutomine": lambda _: False,
         "eth_getBlockByNumber": lambda _: block_json(),
         "eth_getCode": lambda _: "0x",
         "eth_getBalance": lambda _: "0x0",
@@ -479,12 +479,12 @@ def test_a_public_chain_on_loopback_is_no_local_chain(
     assert not (tmp_path / "store").exists()
 
 
-@pytest.mark.parametrize("answer", [refuse_method, lambda _: None, lambda _: "yes", lambda _: True])
+@pytest.mark.parametrize("answer", [refuse_method, lambda _: None, lambda _: "yes", lambda _: {}])
 @pytest.mark.parametrize("option", [("--stage", "live"), ("--approve", "all")])
 def test_a_node_that_is_no_development_node(
     arbtui: Arbtui, tmp_path: Path, node: FakeNode, option: tuple[str, ...], answer: Callable[[Any], Any]
 ) -> None:
-    node.answers["anvil_nodeInfo"] = answer
+    node.answers["anvil_getAutomine"] = answer
     ended = arbtui("run", "--headless", *option, "--config", write_config(tmp_path / "c.toml", node.url))
     assert ended.code == 2
     assert "is refused" in ended.line()

@@ -725,7 +725,7 @@ async def test_what_is_local_must_be_so_of_every_node(tmp_path: Path) -> None:
     async with fake_node() as one, fake_node(socket) as two:
         for fake in (one, two):
             FakeChain().serve(fake)
-            fake.answers["anvil_nodeInfo"] = lambda _: {}
+            fake.answers["anvil_getAutomine"] = lambda _: True
 
         async def local(**changes: Any) -> bool:
             made = policy(rpc_url=one.url, **changes)
@@ -742,7 +742,7 @@ async def test_what_is_local_must_be_so_of_every_node(tmp_path: Path) -> None:
         assert not await local(fallback_urls=[two.url])
         assert not await local(push_url=str(socket))
         FakeChain().serve(two)
-        del two.answers["anvil_nodeInfo"]
+        del two.answers["anvil_getAutomine"]
         assert not await local(fallback_urls=[two.url])
         assert not await local(push_url=two.ws_url)
 
