@@ -68,7 +68,12 @@ class Reconciler:
                 # Any final block will do for a beginning: the first one whose state this node has.
                 _log.info("balances of block %d are not to be had: %s", number, error)
                 return []
-            return [lambda b: b.reconciled(block, block, after, self._roles, self._tokens)]
+            begun: list[Write] = [lambda b: b.reconciled(block, block, after, self._roles, self._tokens)]
+            if last is not None:
+                gone = f"block {last[0]} was reorganised away: balances are followed anew from {number}"
+                self._say(gone)
+                begun.append(lambda b: b.incident("reorg", gone, block=number))
+            return begun
         start = await self._node.block(last[0])
         told = self._deltas(last[0], number)
         before = self._holdings()
@@ -128,10 +133,7 @@ class Reconciler:
         """Whether the block that was compared last is still on the chain; if not, it begins anew from this one."""
         adjoins = block.number == last[0] + 1
         known = block.parent_hash if adjoins else (await self._node.block(last[0])).hash
-        if known == last[1]:
-            return True
-        self._say(f"block {last[0]} was reorganised away: balances are followed anew from {block.number}")
-        return False
+        return known == last[1]
 
     def _deltas(self, first: int, last: int) -> tuple[Delta, ...]:
         told = [

@@ -188,3 +188,22 @@ async def test_a_token_watched_anew_after_a_long_stop_is_followed_from_then_on(
     assert report["reconciliation"]["through_block"] > before + STATES_KEPT
     assert after - watched == {"USDT"}
     assert f"USDT: no balances at block {before} any more" in " ".join(incidents)
+
+
+async def test_a_reorganisation_below_what_was_compared_is_written_down(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    config = shallow(devnet, tmp_path / "store")
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await trade_until(hand, config, lambda seen: seen.blocks >= DEPTH + 4, every_s=0.1)
+        with open_store(config.store.directory) as reader:
+            compared = build_report(reader)["reconciliation"]["through_block"]
+        await hand.rpc.call("anvil_reorg", [DEPTH + 4, []])
+        await trade_until(hand, config, lambda seen: seen.blocks >= DEPTH + 4, every_s=0.1)
+    with open_store(config.store.directory) as reader:
+        told = [row["detail"] for row in reader.query("SELECT detail FROM incident WHERE kind = 'reorg'")]
+        report = build_report(reader)
+    assert [detail for detail in told if f"block {compared} was reorganised away" in detail]
+    assert report["unreconciled"] == 0
+    assert report["reconciliation"]["through_block"] > compared
