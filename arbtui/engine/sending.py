@@ -327,6 +327,9 @@ class Sending:
     async def _deliver(self, flight: Flight, index: int, writes: list[Write]) -> Recovery | None:
         """Hand the journalled bytes over once, and write down what that proved; the decision where it did not serve."""
         attempt = flight.attempts[index]
+        if attempt.delivery in (Delivery.REJECTED, Delivery.NOT_DELIVERED):
+            # What was proved of the last time says nothing of this one, should the process end before its outcome.
+            self._journal.outcome(flight.id, attempt.number, Delivery.UNSENT, "handed over again")
         failure: ArbtuiError | None = None
         try:
             answered = await self._hand_over(flight, attempt)

@@ -227,7 +227,10 @@ class SqliteJournal:
             )
 
     def outcome(self, execution_id: str, number: int, delivery: Delivery, error: str) -> None:
-        """What one send told. Of several, the one that says most stands (delivered, then ambiguous, …)."""
+        """What one send told. Of several, the one that says most stands (delivered, then ambiguous, …).
+
+        UNSENT says that the same bytes are about to leave again: until the next outcome nobody knows whether they did.
+        """
         with self._writing():
             known = self._require(execution_id)
             if not any(attempt.number == number for attempt in known.attempts):
@@ -426,6 +429,7 @@ class SqliteJournal:
         intent: Intent | None = None
         status = ExecutionStatus.PREPARED
         attempts: dict[int, Attempt] = {}
+        leaving: set[int] = set()
         sightings: list[Sighting] = []
         for kind, text, number, nonce, moved_to in self._connection.execute(
             "SELECT kind, payload, number, nonce, status FROM record WHERE execution_id = ? ORDER BY seq",
@@ -438,6 +442,10 @@ class SqliteJournal:
                 attempts[number] = _attempt(execution_id, number, nonce, payload)
             elif kind == "outcome":
                 delivery = Delivery(payload["delivery"])
+                if delivery is Delivery.UNSENT:
+                    leaving.add(number)
+                    continue
+                leaving.discard(number)
                 if _WEIGHT[delivery] >= _WEIGHT[attempts[number].delivery]:
                     attempts[number] = replace(attempts[number], delivery=delivery, error=payload["error"])
             elif kind == "seen":
@@ -446,6 +454,9 @@ class SqliteJournal:
                 status = ExecutionStatus(moved_to)
         if intent is None:
             return None
+        for number in leaving:
+            if _WEIGHT[attempts[number].delivery] < _WEIGHT[Delivery.AMBIGUOUS]:
+                attempts[number] = replace(attempts[number], delivery=Delivery.UNSENT)
         return OpenExecution(intent, status, tuple(attempts.values()), tuple(sightings))
 
 

@@ -394,6 +394,46 @@ def test_bytes_whose_outcome_was_lost_in_a_crash_are_not_disproved_by_a_refusal(
     assert room.sending.followed == ()
 
 
+def test_a_crash_while_the_same_bytes_leave_again_leaves_them_in_doubt(room: Room) -> None:
+    """The first time no node was there; the second time one took them, and the process died before that was told."""
+    room.send("refused", life=2)
+    assert room.status() is S.PREPARED
+    real, left = room.journal.outcome, 1
+
+    def crashes(*arguments: Any) -> None:
+        nonlocal left
+        if left == 0:
+            raise Crash
+        left -= 1
+        real(*arguments)
+
+    room.journal.outcome = crashes  # type: ignore[method-assign]
+    with pytest.raises(Crash):
+        room.block(include=False)
+    room.journal.outcome = real  # type: ignore[method-assign]
+    assert len(room.chain.pool) == 1, "it did leave"
+    room.restart()
+    room.chain.pool.clear()
+    room.block("refused", include=False)
+    assert room.status() is not S.EXPIRED
+    assert room.journal.highest_nonce(make.CHAIN_ID, make.WALLET) == 0
+    room.restart()
+    for _ in range(8):
+        room.block()
+    assert room.status() in (S.CANCELLED, S.MINED, S.REVERTED)
+    assert room.sending.followed == ()
+
+
+def test_bytes_that_never_found_a_node_give_their_nonce_back(room: Room) -> None:
+    room.send("refused", life=2)
+    for _ in range(6):
+        room.clock.pass_s(12)
+        room.chain.mine(include=False)
+        room.look("refused", "refused")
+    assert room.status() in (S.EXPIRED, S.REJECTED)
+    assert room.journal.highest_nonce(make.CHAIN_ID, make.WALLET) is None
+
+
 # ---- what only one node says, once
 
 
