@@ -14,7 +14,7 @@ from typing import Any
 from arbtui.domain import NATIVE, DecisionKind, Token
 from arbtui.errors import StoreError, UsageError
 from arbtui.monitor.performance import ExecutionFacts, Performance, curve, fold
-from arbtui.monitor.report import ETH, build_report, execution_rows, facts_of
+from arbtui.monitor.report import ETH, Window, build_report, execution_rows, facts_of, rolled_up
 from arbtui.store.driver import utc_now
 from arbtui.store.queries import Row, StoreReader
 from arbtui.text import safe_text
@@ -280,8 +280,7 @@ def _read(
             "decisions": len(decisions),
             "opportunities": sum(seen.values()),
         },
-        unreconciled=sum(row["reconciled"] is False or not row["sealed"] for row in settlements)
-        + sum(row["kind"] == "blocks" for row in reader.open_differences()),
+        unreconciled=len(reader.unsound(settlements)),
         not_yet_reconciled=sum(row["reconciled"] is None and row["sealed"] for row in settlements),
     )
 
@@ -293,12 +292,7 @@ def pretty(name: str) -> str:
 
 
 def _source(reader: StoreReader, since: str | None, until: str | None, native: Token) -> Source:
-    runs = [
-        run
-        for run in reader.runs()
-        if (since is None or (run["ended_at"] or since) >= since)
-        and (until is None or run["started_at"] < until)
-    ]
+    runs = reader.runs_within(since, until)
     return Source(
         family=reader.family,
         path=str(reader.path),
@@ -414,12 +408,17 @@ def _decisions(reader: StoreReader, since: str | None) -> list[Row]:
 
 
 def _opportunities(reader: StoreReader, since: str | None, until: str | None) -> dict[tuple[str, str], int]:
+    """How many by outcome and reason, those that were pruned with their whole days too."""
     rows = reader.query(
         "SELECT outcome, reason, count(*) AS n FROM opportunity"
         " WHERE (?1 IS NULL OR at >= ?1) AND (?2 IS NULL OR at < ?2) GROUP BY outcome, reason ORDER BY 1, 2",
         (since, until),
     )
-    return {(str(row["outcome"]), str(row["reason"])): int(row["n"]) for row in rows}
+    seen = {(str(row["outcome"]), str(row["reason"])): int(row["n"]) for row in rows}
+    for row in rolled_up(reader, Window(since, until), "dropped"):
+        key = ("dropped", str(row["name"]))
+        seen[key] = seen.get(key, 0) + int(row["count"])
+    return dict(sorted(seen.items()))
 
 
 def _missed(decisions: Iterable[Row]) -> dict[str, Missed]:

@@ -23,14 +23,15 @@ def data_block(review: Review) -> str:
             f"{escape(safe_text(source.problem, 400))}</p>"
         )
     until = review.until or f"{review.read_at} (when it was read)"
-    if not review.rows.get("settlements"):
-        reconciled = "nothing has settled yet"
-    elif not review.unreconciled and not review.not_yet_reconciled:
-        reconciled = "all settlements agree with the balances, to the last unit"
-    else:
+    if review.unreconciled or review.not_yet_reconciled:
         reconciled = (
-            f"{review.unreconciled} differ or were altered, {review.not_yet_reconciled} not compared yet"
+            f"{review.unreconciled} differ, were altered or are open,"
+            f" {review.not_yet_reconciled} not compared yet"
         )
+    elif not review.rows.get("settlements"):
+        reconciled = "nothing has settled yet"
+    else:
+        reconciled = "all settlements agree with the balances, to the last unit"
     stages = ", ".join(source.stages) or "no run"
     watermark = " <b>paper: nothing was sent, nothing here was earned</b>" if source.family == "paper" else ""
     rows = [

@@ -151,11 +151,14 @@ def _headline(answer: Mapping[str, Any], width: int) -> RenderableType:
             f" {missed['moved_by_others']} moved by others",
         ),
         ("unreconciled", str(answer["unreconciled"])),
+        ("not compared yet", str(answer["not_yet_reconciled"])),
     ]
     shown = _table(["", ""])
     shown.show_header = False
     for name, value in rows:
         style = "bold red" if name == "unreconciled" and answer["unreconciled"] else ""
+        if name == "not compared yet" and answer["not_yet_reconciled"]:
+            style = "yellow"
         shown.add_row(Text(name), Text(value, style=style))
     series = answer["series"]
     if len(series) < 2:
@@ -171,7 +174,8 @@ def _headline(answer: Mapping[str, Any], width: int) -> RenderableType:
 def _unreconciled(answer: Mapping[str, Any]) -> RenderableType:
     lines = []
     for entry in answer["unreconciled_named"][:10]:
-        which = entry.get("execution") or f"#{entry.get('reconciliation')}"
+        number = f"#{entry['reconciliation']}" if entry["reconciliation"] else ""
+        which = " ".join(part for part in (entry.get("execution"), number) if part)
         block = entry.get("block") or f"{entry.get('from_block')}-{entry.get('to_block')}"
         text = f"{entry['what']} {which}, block {block}: {safe_text(entry['difference'], 400)}"
         lines.append(Text(text, style="red", overflow="fold"))

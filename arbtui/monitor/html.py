@@ -54,16 +54,15 @@ def html_report(report: Mapping[str, Any], *, title: str = "ARBTUI report", made
     coin = _Coin(report["numeraire"]["symbol"], int(report["numeraire"]["decimals"]))
     window = report["window"]
     paper = report["stage"] in ("observe", "paper")
-    wrong = int(report["unreconciled"])
+    wrong, later = int(report["unreconciled"]), int(report["not_yet_reconciled"])
     since = local_time(window["since"]) if window["since"] else "the start"
     zone = zone_name(window["until"])
     tags = [
         _tag(str(report["stage"] or "no run").upper(), "warn" if paper else "good"),
-        _tag(
-            "unreconciled: " + str(wrong) if wrong else "reconciled to the last unit",
-            "bad" if wrong else "good",
-        )
-        if report["profit"]["settled"]
+        _tag(f"unreconciled: {wrong}", "bad") if wrong else "",
+        _tag(f"not compared yet: {later}", "warn") if later else "",
+        _tag("reconciled to the last unit", "good")
+        if report["profit"]["settled"] and not wrong and not later
         else "",
         _tag("paper: nothing was sent, nothing here was earned", "warn") if paper else "",
     ]
@@ -246,7 +245,10 @@ def _unreconciled(report: Mapping[str, Any]) -> str:
     rows = [
         (
             escape(str(entry["what"])),
-            f"<code>{escape(str(entry.get('execution') or entry.get('reconciliation')))}</code>",
+            f"<code>{escape(str(entry.get('execution') or entry.get('reconciliation')))}</code>"
+            + (
+                f" (#{entry['reconciliation']})" if entry.get("execution") and entry["reconciliation"] else ""
+            ),
             escape(str(entry.get("block") or f"{entry.get('from_block')}–{entry.get('to_block')}")),
             f'<span class="bad">{escape(safe_text(entry["difference"], 600))}</span>',
         )

@@ -47,6 +47,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "arbtui_errors": ("errors by class", "class"),
     "arbtui_incidents": ("incidents by kind", "kind"),
     "arbtui_unreconciled": ("what does not fit; should be 0", ""),
+    "arbtui_not_yet_reconciled": ("settlements not compared with their block's balances", ""),
     "arbtui_sending_stopped": ("1 while a difference is open that nobody has acknowledged", ""),
     "arbtui_engine_up": ("1 while a process holds the store", ""),
     "arbtui_head_number": ("newest block the engine decided on", ""),
@@ -101,7 +102,7 @@ class Gauges:
             return [*_of_report(report), *self._live(reader), *self._alerts()]
 
     def health(self) -> dict[str, Any]:
-        """`ok` where an engine runs, its head is fresh and all is reconciled. Raises StoreError."""
+        """`ok` where an engine runs, its head is fresh, all is reconciled and sending goes on. Raises StoreError."""
         with self._lock:
             reader = self._open()
             live = {name: value for name, _, value in self._live(reader)}
@@ -114,7 +115,8 @@ class Gauges:
             "unreconciled": unreconciled,
             "sending_stopped": bool(live["arbtui_sending_stopped"]),
         }
-        return {"ok": found["engine"] and found["fresh"] and not unreconciled, **found}
+        ok = found["engine"] and found["fresh"] and not unreconciled and not found["sending_stopped"]
+        return {"ok": ok, **found}
 
     def _open(self) -> StoreReader:
         if self._reader is None:
@@ -190,6 +192,7 @@ def _of_report(report: Mapping[str, Any]) -> Iterator[Sample]:
         "arbtui_missed_tickets": report["missed"]["tickets"],
         "arbtui_missed_expected_wei": report["missed"]["expected_net_wei"],
         "arbtui_unreconciled": report["unreconciled"],
+        "arbtui_not_yet_reconciled": report["not_yet_reconciled"],
     }
     for name, value in plain.items():
         if value is not None:

@@ -101,16 +101,12 @@ def _report(reader: StoreReader, window: Window, numeraire: Token, now: str) -> 
     facts = [(row, facts_of(row)) for row in rows]
     total = fold(fact for _, fact in facts)
     decisions = _decisions(reader, window)
-    unsound = _unsound(reader, settlements)
+    unsound = reader.unsound(settlements)
     runs = reader.runs()
     return {
         "window": {"since": since, "until": until or now},
         "stage": runs[0]["stage"] if runs else None,
-        "runs": sum(
-            (since is None or (run["ended_at"] or since) >= since)
-            and (until is None or run["started_at"] < until)
-            for run in runs
-        ),
+        "runs": len(reader.runs_within(since, until)),
         "numeraire": {"symbol": numeraire.symbol, "decimals": numeraire.decimals},
         "by_token": _by_token(settlements, numeraire),
         "executions": total.executions,
@@ -452,41 +448,6 @@ def _base_token_key(rows: Iterable[Row]) -> Callable[[Row], str]:
     )
 
 
-def _unsound(reader: StoreReader, settlements: Iterable[Row]) -> list[dict[str, Any]]:
-    """Settlements of the window, and differences between final blocks of whatever time, that do not fit; named.
-
-    A difference that a person has acknowledged fits from then on; a settlement that contradicts its block never does.
-    """
-    found: list[dict[str, Any]] = []
-    for row in settlements:
-        # What nobody compared yet is counted apart.
-        if row["sealed"] and row["reconciled"] is not False:
-            continue
-        altered = "the row was altered after it was written"
-        why = str(row["difference"]) if row["sealed"] else altered
-        found.append(
-            {
-                "what": "settlement",
-                "execution": row["execution_id"],
-                "block": row["block"],
-                "tx_hash": row["tx_hash"],
-                "difference": why,
-            }
-        )
-    found += [
-        {
-            "what": "balances",
-            "reconciliation": row["id"],
-            "from_block": row["from_block"],
-            "to_block": row["to_block"],
-            "difference": row["difference"],
-        }
-        for row in reader.open_differences()
-        if row["kind"] == "blocks"
-    ]
-    return found
-
-
 def _reconciliation(reader: StoreReader) -> dict[str, Any]:
     """How far the balances are followed, over the whole store."""
     row = reader.query(
@@ -611,7 +572,7 @@ def _closed(reader: StoreReader, window: Window) -> dict[str, Any]:
         if row["sender"] and row["closed_by"] == ClosedBy.FOREIGN:
             sender = senders.setdefault(str(row["sender"]), {"opportunities": 0, "net_wei": 0})
             add(sender, 1, int(row["net_wei"]))
-    for row in _rolled_up(reader, window, "closed", "sender"):
+    for row in rolled_up(reader, window, "closed", "sender"):
         if row["kind"] == "closed":
             entry = by[str(row["name"])]
         else:
@@ -637,13 +598,13 @@ def _dropped(reader: StoreReader, window: Window) -> dict[str, int]:
             " WHERE outcome = 'dropped' AND WINDOW GROUP BY reason",
             "at",
         ),
-        *_rolled_up(reader, window, "dropped"),
+        *rolled_up(reader, window, "dropped"),
     ]:
         counts[str(row["name"])] = counts.get(str(row["name"]), 0) + int(row["count"])
     return dict(sorted(counts.items()))
 
 
-def _rolled_up(reader: StoreReader, window: Window, *kinds: str) -> list[Row]:
+def rolled_up(reader: StoreReader, window: Window, *kinds: str) -> list[Row]:
     """What pruning left of whole days in the window; a day that a window cuts is not in it."""
     marks = ", ".join("?" * len(kinds))
     rows = reader.query(
@@ -670,7 +631,7 @@ def _funnel(reader: StoreReader, window: Window, executions: Sequence[Row]) -> d
     )[0]
     facts = [facts_of(row) for row in executions]
     return {
-        "opportunities": int(seen) + sum(int(row["count"]) for row in _rolled_up(reader, window, "dropped")),
+        "opportunities": int(seen) + sum(int(row["count"]) for row in rolled_up(reader, window, "dropped")),
         "tickets": int(tickets["n"]),
         "approved": int(tickets["approved"]),
         "delivered": sum(fact.delivered for fact in facts),

@@ -13,7 +13,6 @@ from typing import Any
 
 from arbtui.store.lock import engine_pid
 from arbtui.store.queries import Row, StoreReader, _execution, _token, _without_twins
-from arbtui.store.rows import seal
 from arbtui.text import safe_text
 
 #: Longest text shown of a row's string; hashes and digests are shorter.
@@ -101,7 +100,7 @@ def read_desk(
             dropped_block=block,
             flights=tuple(_flights(reader)),
             executions=tuple(clean(row) for row in _executions(reader, recent)),
-            unreconciled=_unreconciled(reader, now[:10]),
+            unreconciled=len(reader.unsound()),
             decisions=tuple(clean(row) for row in _decisions(reader, log)),
             incidents=tuple(clean(row) for row in reader.incidents(log)),
             commands=tuple(
@@ -239,40 +238,6 @@ def _today(reader: StoreReader, day: str) -> Today:
     return Today(
         sum(int(row["net_wei"]) for row in rows), len(rows), sum(row["status"] == "mined" for row in rows)
     )
-
-
-def _unreconciled(reader: StoreReader, day: str) -> int:
-    """Settlements that do not fit their block, and open differences between final blocks, of all days.
-
-    Of today's settlements also those that were altered since.
-    """
-    unsound = {
-        str(row["execution_id"])
-        for row in reader.query(
-            "SELECT s.execution_id FROM settlement AS s JOIN execution AS e ON e.id = s.execution_id"
-            " WHERE e.status IN ('mined', 'reverted', 'cancelled') AND s.reconciled = 0"
-        )
-    }
-    rows = reader.query(
-        "SELECT s.* FROM settlement AS s JOIN execution AS e ON e.id = s.execution_id"
-        " WHERE e.status IN ('mined', 'reverted', 'cancelled') AND e.decided_at >= ?",
-        (day,),
-    )
-    deltas: dict[str, list[tuple[str, str, str]]] = {}
-    for delta in reader.query(
-        "SELECT d.execution_id, d.account, d.token, d.amount FROM settlement_delta AS d"
-        " JOIN execution AS e ON e.id = d.execution_id WHERE e.decided_at >= ? ORDER BY d.execution_id, d.seq",
-        (day,),
-    ):
-        deltas.setdefault(str(delta["execution_id"]), []).append(
-            (str(delta["account"]), str(delta["token"]), str(delta["amount"]))
-        )
-    unsound.update(
-        str(row["execution_id"])
-        for row in rows
-        if row["seal"] != seal(row, deltas.get(str(row["execution_id"]), []))
-    )
-    return len(unsound) + len([row for row in reader.open_differences() if row["kind"] == "blocks"])
 
 
 def _flights(reader: StoreReader) -> Iterable[Flight]:

@@ -13,9 +13,12 @@ from arbtui.errors import StoreError
 from arbtui.store import migrations
 from arbtui.store.database import Family, metrics_path
 from arbtui.store.driver import mapped, open_reader, sqlite3
+from arbtui.store.lock import engine_pid
 from arbtui.store.rows import seal
 
 Row = dict[str, Any]
+#: Settlements whose seals one look computes anew, of the newest and of the older in turn.
+SEALS = 100
 
 
 def open_store(directory: str | Path, family: Family = "live") -> StoreReader:
@@ -53,6 +56,9 @@ class StoreReader:
         self.path = path
         self.family = family
         self._connection = connection
+        self._altered: set[str] = set()
+        #: The older settlements' seals are looked at downwards from here; None: none was looked at yet.
+        self._seals_from: int | None = None
 
     def close(self) -> None:
         self._connection.close()
@@ -103,6 +109,36 @@ class StoreReader:
     def runs(self) -> list[Row]:
         """Newest first."""
         return self.query("SELECT * FROM run ORDER BY started_at DESC, rowid DESC")
+
+    def runs_within(self, since: str | None = None, until: str | None = None) -> list[Row]:
+        """Runs that reach into the time from `since` up to, without, `until`, newest first.
+
+        One that was killed has no end: it reaches as far as its rows do, and the newest while an engine holds the
+        store.
+        """
+        runs = self.runs()
+        held = engine_pid(self.path.parent) is not None
+        return [
+            run
+            for place, run in enumerate(runs)
+            if (until is None or run["started_at"] < until)
+            and (
+                since is None
+                or str(run["ended_at"] or run["started_at"]) >= since
+                or (run["ended_at"] is None and ((held and not place) or self._left_rows(run["id"], since)))
+            )
+        ]
+
+    def _left_rows(self, run: str, since: str) -> bool:
+        (row,) = self.query(
+            "SELECT EXISTS (SELECT 1 FROM block WHERE run = ?1 AND timestamp >= unixepoch(?2))"
+            " OR EXISTS (SELECT 1 FROM incident WHERE run = ?1 AND at >= ?2)"
+            " OR EXISTS (SELECT 1 FROM decision WHERE run = ?1 AND at >= ?2)"
+            " OR EXISTS (SELECT 1 FROM ticket WHERE run = ?1 AND created_at >= ?2)"
+            " OR EXISTS (SELECT 1 FROM opportunity WHERE run = ?1 AND at >= ?2) AS found",
+            (run, since),
+        )
+        return bool(row["found"])
 
     def blocks(self, limit: int = 100) -> list[Row]:
         """Newest first; `elapsed_ms` is wall time."""
@@ -213,6 +249,83 @@ class StoreReader:
         """Differences of balances and settlements that nobody has acknowledged, oldest first. They stop sending."""
         return self.query("SELECT * FROM reconciliation WHERE ok = 0 AND acknowledged_at IS NULL ORDER BY id")
 
+    def unsound(self, settlements: Iterable[Row] | None = None) -> list[Row]:
+        """Everything that does not fit, named; report, desk, notebooks and metrics count these.
+
+        Of `settlements` (rows of that method; None: all that stand) those that were altered or contradict their block;
+        and every open difference of whatever time, as each stops sending. A settlement and its own difference are
+        one. What a person acknowledged fits from then on, but a settlement that contradicts its block never does.
+        """
+        rows = self._doubtful() if settlements is None else settlements
+        opened = self.open_differences()
+        own = {
+            (str(row["execution_id"]), str(row["to_hash"])): row
+            for row in opened
+            if row["kind"] == "settlement"
+        }
+        found: list[Row] = []
+        for row in rows:
+            # What nobody compared yet is counted apart.
+            if row["sealed"] and row["reconciled"] is not False:
+                continue
+            known = own.pop((str(row["execution_id"]), str(row["block_hash"])), None)
+            found.append(
+                {
+                    "what": "settlement",
+                    "execution": row["execution_id"],
+                    "reconciliation": known["id"] if known else None,
+                    "block": row["block"],
+                    "tx_hash": row["tx_hash"],
+                    "difference": str(row["difference"])
+                    if row["sealed"]
+                    else "the row was altered after it was written",
+                }
+            )
+        found += [
+            {
+                "what": "receipt",
+                "execution": row["execution_id"],
+                "reconciliation": row["id"],
+                "block": row["to_block"],
+                "difference": row["difference"],
+            }
+            for row in own.values()
+        ]
+        found += [
+            {
+                "what": "balances",
+                "reconciliation": row["id"],
+                "from_block": row["from_block"],
+                "to_block": row["to_block"],
+                "difference": row["difference"],
+            }
+            for row in opened
+            if row["kind"] == "blocks"
+        ]
+        return found
+
+    def _doubtful(self) -> list[Row]:
+        """Settlements that stand and were altered or contradict their block.
+
+        The first look computes every seal; later ones the newest SEALS and as many older ones, in turn.
+        """
+        last = int(self.query("SELECT coalesce(max(rowid), 0) AS n FROM settlement")[0]["n"])
+        newest = max(0, last - SEALS)
+        if self._seals_from is None:
+            pages = [(0, last)]
+            self._seals_from = newest
+        else:
+            top = self._seals_from if 0 < self._seals_from <= newest else newest
+            self._seals_from = max(0, top - SEALS)
+            pages = [(newest, last), (self._seals_from, top)]
+        for page in pages:
+            rows = self._settled("s.rowid > ? AND s.rowid <= ?", page)
+            self._altered -= {str(row["execution_id"]) for row in rows}
+            self._altered |= _broken(rows)
+        differ = self.query("SELECT execution_id FROM settlement WHERE reconciled = 0 ORDER BY rowid")
+        names = dict.fromkeys([*(str(row["execution_id"]) for row in differ), *sorted(self._altered)])
+        return [row for name in names for row in self._settled("e.id = ?", (name,))]
+
     def reconciliations(self, limit: int = 100) -> list[Row]:
         """Comparisons of the accounts' balances with the settlements, newest first; quiet blocks share a row."""
         return self.query("SELECT * FROM reconciliation ORDER BY id DESC LIMIT ?", (limit,))
@@ -284,19 +397,27 @@ class StoreReader:
 
         `sealed` is False for a row that was altered after it was written. `since` is of the execution's decision.
         """
+        return self._settled(
+            "(?1 IS NULL OR e.decided_at >= ?1) AND (?2 IS NULL OR e.id = ?2)", (since, execution_id)
+        )
+
+    def _settled(self, condition: str, values: Sequence[Any]) -> list[Row]:
+        """`settlements` under a condition on settlement `s` and execution `e`."""
+        chosen = (
+            " FROM settlement AS s JOIN execution AS e ON e.id = s.execution_id"
+            f" WHERE e.status IN ('mined', 'reverted', 'cancelled') AND {condition}"
+        )
         rows = self.query(
-            "SELECT s.*, e.status, e.lender, e.decided_at, e.mined_at, e.ticket_id FROM settlement AS s"
-            " JOIN execution AS e ON e.id = s.execution_id"
-            " WHERE e.status IN ('mined', 'reverted', 'cancelled')"
-            " AND (?1 IS NULL OR e.decided_at >= ?1) AND (?2 IS NULL OR e.id = ?2)"
+            f"SELECT s.*, e.status, e.lender, e.decided_at, e.mined_at, e.ticket_id{chosen}"
             " ORDER BY e.decided_at, e.id",
-            (since, execution_id),
+            values,
         )
         deltas: dict[str, list[Row]] = {}
         for delta in self.query(
-            "SELECT execution_id, account, role, token, token_symbol, token_decimals, amount"
-            " FROM settlement_delta WHERE ?1 IS NULL OR execution_id = ?1 ORDER BY execution_id, seq",
-            (execution_id,),
+            "SELECT execution_id, account, role, token, token_symbol, token_decimals, amount"  # noqa: S608 - ours
+            f" FROM settlement_delta WHERE execution_id IN (SELECT s.execution_id{chosen})"
+            " ORDER BY execution_id, seq",
+            values,
         ):
             deltas.setdefault(str(delta.pop("execution_id")), []).append(
                 {

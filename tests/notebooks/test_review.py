@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from arbtui.errors import StoreError, UsageError
 from arbtui.monitor import build_report
 from arbtui.monitor.performance import wilson
 from arbtui.store import Batch, Store, StoreReader, open_store
+from arbtui.store.upkeep import prune
 from arbtui.units import ETHER, GWEI
 from tests import factories as make
 
@@ -255,6 +256,21 @@ def test_agrees_with_the_report_figure_by_figure(store: Store, reader: StoreRead
     )  # fmt: skip
 
 
+def test_what_was_pruned_is_counted_as_the_report_counts_it(
+    store: Store, reader: StoreReader, tmp_path: Path
+) -> None:
+    with store.batch() as batch:
+        for number in range(5):
+            batch.dropped(make.opportunity(ETHER + number), (), make.checks("age"), "age")
+    before = Review.read(reader)
+    assert list(prune(tmp_path / "live.sqlite", date(2026, 8, 1)))
+    review, report = Review.read(reader), build_report(reader)
+    assert dict(review.dropped) == report["dropped"] == {"age": 5}
+    assert review.funnel.seen == report["funnel"]["opportunities"] == 5
+    assert (review.dropped, review.funnel) == (before.dropped, before.funnel)
+    assert Review.read(reader, make.at(60)).funnel.seen == 0, "a day that a window cuts is not guessed at"
+
+
 def test_nothing_yet(reader: StoreReader) -> None:
     for review in (Review.read(reader), Review.nothing("live", "there is no store")):
         assert (review.net, review.net_without_best, review.drawdown, review.daily) == (0, 0, 0, {})
@@ -340,7 +356,7 @@ def test_an_altered_settlement_is_not_reconciled(store: Store, reader: StoreRead
     store._connection.execute("UPDATE settlement SET net_wei = '5' WHERE execution_id = 'e1'")
     review = Review.read(reader)
     assert (review.unreconciled, review.not_yet_reconciled) == (1, 0)
-    assert "<b>1</b>, 1 differ or were altered" in tables.data_block(review)
+    assert "<b>1</b>, 1 differ, were altered or are open" in tables.data_block(review)
     assert frames.executions_frame(reader)["reconciled"].to_list() == [False, True]
 
 

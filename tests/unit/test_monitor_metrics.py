@@ -15,11 +15,16 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from arbtui.analysis.review import Review
+from arbtui.domain import ExecutionStatus
 from arbtui.errors import UsageError
 from arbtui.monitor import build_report
+from arbtui.monitor.html import html_report
 from arbtui.monitor.metrics import METRICS, Gauges, open_server
+from arbtui.monitor.reconcile import may_send
 from arbtui.store import Store, StoreLock, open_store
 from arbtui.store.alerts import AlertStore
+from arbtui.store.desk import read_desk
 from tests import factories as make
 from tests import trading
 
@@ -146,6 +151,51 @@ def test_health(folder: Path) -> None:
                     batch.block(make.block_ref(make.HEAD + 60), 1, 1, 1.0)
             status, body = server.get("/healthz")
             assert (status, json.loads(body)["sending_stopped"]) == (503, True)
+
+
+def test_a_difference_that_a_reorganisation_left_open_is_counted_everywhere(folder: Path) -> None:
+    """Its settlement came back clean in another block, and sending is stopped all the same."""
+    wrong = make.settlement("e1", reconciled=False, difference="wallet lost 5")
+    with StoreLock(folder), Store.open(folder, "live") as store, open_store(folder) as reader:
+        store.start_run(make.run_info("r2"))
+        (status,) = reader.query("SELECT status FROM execution WHERE id = 'e1'")
+        first = ExecutionStatus(status["status"])
+
+        def told() -> tuple[int, ...]:
+            report, desk = build_report(reader), read_desk(reader, NOW, folder)
+            assert len(report["unreconciled_named"]) == report["unreconciled"]
+            seen = server.samples()["arbtui_unreconciled", ""]
+            return report["unreconciled"], desk.unreconciled, Review.read(reader).unreconciled, int(seen)
+
+        with store.batch() as batch:
+            batch.block(make.block_ref(make.HEAD + 60), 1, 1, 1.0)
+            batch.settlement(wrong, make.ROLES, make.TOKENS)
+            batch.unreconciled(wrong, "[]")
+        with serving(folder) as server:
+            assert told() == (1, 1, 1, 1), "a settlement and its own difference are one"
+            (named,) = build_report(reader)["unreconciled_named"]
+            assert (named["what"], named["reconciliation"]) == ("settlement", 1)
+            with store.batch() as batch:
+                batch.execution_moved("e1", first, ExecutionStatus.SUBMITTED, "reorganised away")
+            assert told() == (1, 1, 1, 1)
+            with store.batch() as batch:
+                batch.execution_moved("e1", ExecutionStatus.SUBMITTED, first, "mined again")
+                again = make.block_ref(make.HEAD + 2, fork=1).hash
+                batch.settlement(make.settlement("e1", block_hash=again), make.ROLES, make.TOKENS)
+            assert not may_send(store.open_differences())
+            assert told() == (1, 1, 1, 1)
+            report = build_report(reader, since=make.at(10**6))
+            assert [(row["what"], row["execution"]) for row in report["unreconciled_named"]] == [
+                ("receipt", "e1")
+            ]
+            assert "wallet lost 5" in html_report(report, made_at=NOW)
+            status_code, body = server.get("/healthz")
+            assert (status_code, json.loads(body)["sending_stopped"]) == (503, True)
+            with store.batch() as batch:
+                batch.acknowledged(1, "me", "known")
+            assert may_send(store.open_differences())
+            assert told() == (0, 0, 0, 0)
+            assert server.get("/healthz")[0] == 200
 
 
 def test_without_a_store_it_waits_and_says_so(tmp_path: Path) -> None:

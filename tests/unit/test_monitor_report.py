@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from arbtui.cli.report_text import show_report
 from arbtui.domain import NATIVE, DecisionKind, Delivery, Delta, ExecutionStatus, LenderId, Token
 from arbtui.errors import UsageError
 from arbtui.monitor import build_report, ledger_rows, parse_since
-from arbtui.store import Batch, Store, StoreReader, open_store
+from arbtui.monitor.html import html_report
+from arbtui.store import Batch, Store, StoreLock, StoreReader, open_store
+from arbtui.store.desk import read_desk
 from arbtui.store.driver import sqlite3
 from arbtui.units import ETHER, GWEI
 from tests import factories as make
@@ -177,11 +181,64 @@ def test_one_altered_settlement_is_one_unreconciled(
     assert build_report(reader)["unreconciled"] == 1
 
 
-def test_what_nobody_has_compared_yet_is_a_figure_of_its_own(store: Store, reader: StoreReader) -> None:
+def test_an_altered_settlement_counts_on_the_desk_whenever_it_was_made(
+    store: Store, reader: StoreReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more than one look takes up: the first sees all, later ones the newest and the older in turn."""
+    monkeypatch.setattr("arbtui.store.queries.SEALS", 2)
+    with store.batch() as batch:
+        for number in range(1, 10):
+            trade(batch, number, S.MINED)
+    tomorrow = make.at(86_400)
+    assert read_desk(reader, tomorrow, tmp_path).unreconciled == 0
+
+    def alter(name: str, by: int) -> None:
+        with sqlite3.connect(tmp_path / "live.sqlite") as other:
+            other.execute("UPDATE settlement SET gas_used = gas_used + ? WHERE execution_id = ?", (by, name))
+        other.close()
+
+    alter("e9", 1)
+    assert read_desk(reader, tomorrow, tmp_path).unreconciled == 1, "the newest are looked at each time"
+    alter("e9", -1)
+    assert read_desk(reader, tomorrow, tmp_path).unreconciled == 0
+    for name in ("e1", "e4", "e7"):
+        alter(name, 1)
+        looks = [read_desk(reader, tomorrow, tmp_path).unreconciled for _ in range(4)]
+        assert looks[-1] == build_report(reader)["unreconciled"] == 1, (name, looks)
+        with open_store(tmp_path) as fresh:
+            assert read_desk(fresh, tomorrow, tmp_path).unreconciled == 1
+        alter(name, -1)
+        assert read_desk(reader, tomorrow, tmp_path).unreconciled == 0, "a row that is right again is right"
+
+
+def test_a_killed_run_reaches_as_far_as_its_rows(store: Store, reader: StoreReader, tmp_path: Path) -> None:
+    with store.batch() as batch:
+        batch.incident("send", "its last word", at=make.at(100))
+    store.start_run(make.run_info("r2", started_at=make.at(5_000)))
+    counted = [build_report(reader, make.at(since))["runs"] for since in (0, 100, 101, 5_000, 5_001)]
+    assert counted == [2, 2, 1, 1, 0]
+    with StoreLock(tmp_path):
+        assert build_report(reader, make.at(9_000))["runs"] == 1, "the newest, while an engine runs"
+    assert build_report(reader, make.at(0), until=make.at(5_000))["runs"] == 1
+
+
+def test_what_nobody_has_compared_yet_is_a_figure_of_its_own(
+    store: Store, reader: StoreReader, capsys: pytest.CaptureFixture[str]
+) -> None:
     with store.batch() as batch:
         trade(batch, 1, S.MINED, reconciled=None)
     report = build_report(reader)
     assert (report["unreconciled"], report["not_yet_reconciled"]) == (0, 1)
+    page = html_report(report, made_at=make.at())
+    assert "not compared yet: 1" in page
+    assert "to the last unit" not in page
+    show_report(report)
+    assert re.search(r"^not compared yet +1 *$", capsys.readouterr().out, re.MULTILINE)
+    with store.batch() as batch:
+        batch.settlement(make.settlement("e1"), make.ROLES, make.TOKENS)
+    page = html_report(build_report(reader), made_at=make.at())
+    assert "not compared yet" not in page
+    assert "reconciled to the last unit" in page
 
 
 def test_sums_are_exact_beyond_what_a_float_holds(store: Store, reader: StoreReader) -> None:
