@@ -691,10 +691,13 @@ class Sending:
 
         It is an execution like any other, without a ticket and past its deadline from the start.
         """
+        name = f"gap{nonce}-{waiting.id}-{block.number}"
         if any(flight.nonce == nonce for flight in self._flights.values()):
             return
+        if self._journal.execution(name) is not None:
+            # One was given up at this very block, which no node took: the next with the next block.
+            return
         now = self._clock.utc()
-        name = f"gap{nonce}-{waiting.id}-{block.number}"
         intent = Intent(name, name, "", self._chain_id, self._wallet.address, 0, now)
         filler = Flight(intent, _S.PREPARED, None, sent_at=self._clock.monotonic())
         self._journal.intend(intent)

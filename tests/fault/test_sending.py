@@ -434,6 +434,22 @@ def test_bytes_that_never_found_a_node_give_their_nonce_back(room: Room) -> None
     assert room.journal.highest_nonce(make.CHAIN_ID, make.WALLET) is None
 
 
+def test_a_filler_that_no_node_takes_is_made_again_with_the_next_block(room: Room) -> None:
+    room.chain.mine(first=Tx("stranger", FOREIGN, 0, 10**12, 1))
+    room.send(life=2)
+    room.chain.reorg(1, back=False, swap=False)
+    room.look()
+    room.block("refused", include=False)
+    for _ in range(3):
+        room.clock.pass_s(1)
+        room.look("refused", "refused")
+    for _ in range(8):
+        room.block()
+    assert room.chain.nonce == 2
+    assert room.sending.followed == ()
+    assert room.journal.open_executions() == []
+
+
 # ---- what only one node says, once
 
 
