@@ -583,9 +583,13 @@ FROM closing AS c
 JOIN opportunity AS o ON o.run = c.run AND o.id = c.opportunity_id;
 
 CREATE VIEW v_sum AS
-WITH facts AS (
+WITH shared AS (
+    SELECT token_symbol FROM execution GROUP BY token_symbol HAVING count(DISTINCT lower(token)) > 1
+), facts AS (
     SELECT
-        v.id, v.status, v.lender, v.strategy, v.token_symbol, coalesce(v.path_id, 'unknown') AS path_id,
+        v.id, v.status, v.lender, v.strategy,
+        v.token_symbol || CASE WHEN v.token_symbol IN shared THEN '@' || v.token ELSE '' END AS token_key,
+        coalesce(v.path_id, 'unknown') AS path_id,
         substr(v.decided_at, 1, 10) AS day, coalesce(v.net_wei, '0') AS net, v.gas_cost, v.l1_fee, v.net_wei,
         v.status IN ('mined', 'reverted', 'cancelled') OR EXISTS (
             SELECT 1 FROM attempt AS a WHERE a.execution_id = v.id AND a.delivery = 'delivered') AS delivered,
@@ -598,7 +602,7 @@ WITH facts AS (
     SELECT 'total' AS scope, '' AS key, facts.* FROM facts
     UNION ALL SELECT 'lender', lender, facts.* FROM facts
     UNION ALL SELECT 'strategy', strategy, facts.* FROM facts
-    UNION ALL SELECT 'token', token_symbol, facts.* FROM facts
+    UNION ALL SELECT 'token', token_key, facts.* FROM facts
     UNION ALL SELECT 'path', path_id, facts.* FROM facts
     UNION ALL SELECT 'day', day, facts.* FROM facts
 )

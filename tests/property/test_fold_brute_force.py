@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbtui.domain import Delivery, ExecutionStatus, LenderId
+from arbtui.domain import Delivery, ExecutionStatus, LenderId, Token
 from arbtui.monitor import ExecutionFacts, build_report, fold
 from arbtui.monitor.performance import QUANTILES, STAGES, nearest_rank, wilson
 from arbtui.store import Store, open_store
+from arbtui.store.desk import read_desk
 from arbtui.units import ETHER
 from tests import factories as make
 
@@ -134,6 +135,8 @@ TRADES = st.lists(
         st.integers(-(10**29), 10**29) | st.integers(-(10**13), 10**13),
         st.integers(21_000, 900_000),
         st.integers(0, 3) .map(lambda days: days * 86_400.0),
+        st.sampled_from([make.WETH, make.DAI, Token(make.address(7), "WETH", 18)]),
+        st.sampled_from([("uniswap", "uniswap"), ("uniswap", "sushiswap")]),
     ),
     max_size=6,
 )  # fmt: skip
@@ -145,9 +148,10 @@ def test_report_and_plain_sql_agree_to_the_wei(trades: list[tuple[Any, ...]]) ->
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder), "live") as store:
         store.start_run(make.run_info())
         with store.batch() as batch:
-            for number, (status, lender, gross, gas_used, decided) in enumerate(trades, 1):
+            for number, (status, lender, gross, gas_used, decided, token, dexes) in enumerate(trades, 1):
                 name = f"e{number}"
-                ticket = make.ticket(f"t{number}", make.opportunity(ETHER * number), lender=lender)
+                found = make.opportunity(ETHER * number, token=token, path=make.path(dexes))
+                ticket = make.ticket(f"t{number}", found, lender=lender)
                 batch.ticket(ticket, {})
                 batch.decision(make.decision(ticket.id))
                 batch.execution(name, ticket, S.PREPARED, decided_at=make.at(decided))
@@ -160,7 +164,20 @@ def test_report_and_plain_sql_agree_to_the_wei(trades: list[tuple[Any, ...]]) ->
         with open_store(folder) as reader:
             report = build_report(reader)
             rows = reader.query("SELECT * FROM v_figures")
-            last = build_report(reader, since=make.at(86_400), until=make.at(2 * 86_400))
+            days = {
+                day: build_report(
+                    reader,
+                    since=f"{day}T00:00:00.000000+00:00",
+                    until=f"{day}T23:59:59.999999+00:00",
+                )
+                for day in (make.at(number * 86_400.0)[:10] for number in range(4))
+            }
+            newest = f"{max(days)}T23:00:00.000000+00:00"
+            desk = read_desk(reader, newest, Path(folder))
+    # The desk sums its day itself.
+    today = days[newest[:10]]
+    assert str(desk.today.net_wei) == today["net_profit"]
+    assert (desk.today.settled, desk.today.mined) == (today["profit"]["settled"], today["successes"])
     figures = {(row["scope"], row["key"]): row for row in rows}
     if not trades:
         assert figures == {}
@@ -170,16 +187,21 @@ def test_report_and_plain_sql_agree_to_the_wei(trades: list[tuple[Any, ...]]) ->
         assert total[name] == report[name], name
     assert total["net_wei"] == report["net_profit"]
     assert total["gas_spent_wei"] == report["gas_spent_wei"]
-    lenders = {key: row for (scope, key), row in figures.items() if scope == "lender"}
-    assert lenders.keys() == report["by_lender"].keys()
-    for key, row in lenders.items():
-        assert (row["net_wei"], row["executions"]) == (
-            report["by_lender"][key]["net_profit"],
-            report["by_lender"][key]["executions"],
-        )
-    day = figures.get(("day", make.at(86_400)[:10]))
-    # Days of the store begin at noon UTC here, as do those of the trades.
-    assert (day["net_wei"] if day else "0") == last["net_profit"]
+    for scope, groups in (
+        ("lender", report["by_lender"]),
+        ("strategy", report["by_gas_strategy"]),
+        ("token", report["by_base_token"]),
+        ("path", report["by_path"]),
+        ("day", {day: one for day, one in days.items() if one["executions"]}),
+    ):
+        own = {key: row for (of, key), row in figures.items() if of == scope}
+        assert own.keys() == groups.keys()
+        for key, row in own.items():
+            for mine, theirs in (
+                ("net_wei", "net_profit"),
+                *((name, name) for name in ("executions", "delivered", "successes", "gas_spent_wei")),
+            ):
+                assert row[mine] == groups[key][theirs], (scope, key, mine)
     assert sum(int(bucket["net_wei"]) for bucket in report["series"]) == int(report["net_profit"])
     assert (
         sum(bin_["count"] for bin_ in report["histogram"]) == report["profit"]["settled"] == total["settled"]

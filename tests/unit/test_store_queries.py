@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 import arbtui
-from arbtui.domain import ExecutionStatus
+from arbtui.domain import ExecutionStatus, Token
 from arbtui.errors import StoreError
+from arbtui.monitor import build_report
 from arbtui.store import Store, library_version, migrations, open_store
 from arbtui.store.driver import sqlite3, transaction
 from arbtui.units import ETHER
@@ -183,3 +184,23 @@ def test_datasettes_metadata_names_what_there_is(directory: Path) -> None:
             assert {entry[key] for key in ("sort", "sort_desc") if key in entry} <= columns, name
         for entry in told["live"]["queries"].values():
             reader.query(entry["sql"])
+
+
+def test_tokens_that_share_a_symbol_are_kept_apart_in_the_views_too(tmp_path: Path) -> None:
+    twin = Token(make.address(7), "WETH", 6)
+    with Store.open(tmp_path, "live", clock=make.Ticking()) as store:
+        store.start_run(make.run_info())
+        with store.batch() as batch:
+            for number, token in enumerate((make.WETH, twin, twin, make.DAI), 1):
+                ticket = make.ticket(f"t{number}", make.opportunity(number, token=token))
+                batch.ticket(ticket, {})
+                batch.execution(f"e{number}", ticket, ExecutionStatus.PREPARED, decided_at=make.at())
+    with open_store(tmp_path) as reader:
+        rows = reader.query("SELECT key, executions FROM v_figures WHERE scope = 'token'")
+        report = build_report(reader)
+    assert {row["key"]: row["executions"] for row in rows} == {
+        f"WETH@{make.WETH.address}": 1,
+        f"WETH@{twin.address}": 2,
+        "DAI": 1,
+    }
+    assert {row["key"] for row in rows} == report["by_base_token"].keys()
