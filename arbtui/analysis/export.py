@@ -6,9 +6,10 @@ from pathlib import Path
 
 import polars as pl
 
+from arbtui.errors import StoreError
 from arbtui.store.driver import mapped
 from arbtui.store.queries import StoreReader
-from arbtui.store.upkeep import relations
+from arbtui.store.upkeep import relations, whole_file
 
 _TYPES: dict[str, type[pl.DataType]] = {"INTEGER": pl.Int64, "INT": pl.Int64, "REAL": pl.Float64}
 
@@ -37,8 +38,15 @@ def export_parquet(reader: StoreReader, folder: Path, wanted: tuple[str, ...] = 
                 for i, column in enumerate(known[name])
             }
             part = folder / f"{name}.parquet.part"
-            with mapped(part):
-                pl.DataFrame(columns).write_parquet(part, compression="zstd")
+            with whole_file(part), mapped(part):
+                try:
+                    pl.DataFrame(columns).write_parquet(part, compression="zstd")
+                except pl.exceptions.PolarsError as error:
+                    # Polars tells of a full disk by an error of its own.
+                    told = " ".join(str(error).split()).lower()
+                    raise StoreError(
+                        f"{part} could not be written ({told}); mend it and try again"
+                    ) from error
                 part.replace(folder / f"{name}.parquet")
             written[name] = len(rows)
     return written

@@ -17,6 +17,8 @@ from arbtui.store.driver import mapped, open_reader
 from arbtui.store.upkeep import backup_file, export_csv, prune
 
 FAMILIES: tuple[Family, ...] = ("live", "paper")
+#: Every file of a store, without its ending.
+FILES = (*FAMILIES, "journal", "market", "alerts")
 family_choice = click.option(
     "--family", type=click.Choice(["live", "paper"]), default="live", show_default=True, help="Which file."
 )
@@ -36,13 +38,11 @@ def check(config_file: str | None, as_json: bool) -> int:
     The journal is checked while no engine runs: it is meant to have one connection.
     """
     directory = load_config(config_file).store.directory
-    found: dict[str, list[str]] = {}
-    for family in FAMILIES:
-        if metrics_path(directory, family).exists():
-            with open_store(directory, family) as reader:
-                found[family] = reader.check()
-    if (directory / "journal.sqlite").exists() and engine_pid(directory) is None:
-        found["journal"] = _checked(directory / "journal.sqlite")
+    found = {
+        name: _checked(directory / f"{name}.sqlite")
+        for name in FILES
+        if (directory / f"{name}.sqlite").exists() and (name != "journal" or engine_pid(directory) is None)
+    }
     if as_json:
         emit(
             {"files": {name: {"ok": not problems, "problems": problems} for name, problems in found.items()}}
@@ -56,9 +56,17 @@ def check(config_file: str | None, as_json: bool) -> int:
 
 
 def _checked(path: Path) -> list[str]:
-    with mapped(path), closing(open_reader(path)) as connection:
-        rows = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(10)")]
-    return [line for line in rows if line != "ok"]
+    """What is wrong with a file: nothing, as a rule."""
+    try:
+        with mapped(path), closing(open_reader(path)) as connection:
+            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(10)")]
+            broken = [
+                f"foreign key: {row['table']} row {row['rowid']}"
+                for row in connection.execute("PRAGMA foreign_key_check")
+            ]
+    except StoreError as error:
+        return [str(error).removeprefix(str(path)).lstrip(" :")]
+    return [line for line in found if line != "ok"] + broken
 
 
 @db.command()

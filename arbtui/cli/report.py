@@ -16,6 +16,7 @@ from arbtui.monitor.html import html_report
 from arbtui.monitor.report import build_report, ledger_rows, parse_since
 from arbtui.store import open_store, utc_now
 from arbtui.store.database import Family
+from arbtui.store.upkeep import inert
 
 __all__ = ["report", "show_report"]
 
@@ -65,9 +66,9 @@ def report(
         rows = ledger_rows(reader, start, numeraire, until=end) if csv_file else []
     if csv_file:
         file = io.StringIO(newline="")
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["time"])
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = csv.writer(file)
+        writer.writerow([inert(name) for name in (rows[0] if rows else ["time"])])
+        writer.writerows([inert(value) for value in row.values()] for row in rows)
         _write(csv_file, file.getvalue(), f"{len(rows)} settlements written to {csv_file}")
     if html_file:
         title = f"ARBTUI report: {config.chain.name}, {family}"

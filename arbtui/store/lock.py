@@ -9,15 +9,20 @@ from types import TracebackType
 from typing import Self
 
 import platformdirs
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from arbtui.errors import LockHeld
 from arbtui.store.driver import mapped
 from arbtui.units import Address
 
+#: Seconds; a look at a lock takes microseconds.
+PATIENCE_S = 0.25
+
 
 class FileLock:
     """An exclusive lock on a file that names its holder's process id. The file itself is left behind.
 
+    It is tried for PATIENCE_S: whoever only asks after the holder has it shared for a moment.
     Raises LockHeld where another process (or this one, a second time) has it; `advice` says how to mend it and
     `holder` what holds it.
     """
@@ -28,7 +33,14 @@ class FileLock:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for attempt in Retrying(
+                retry=retry_if_exception_type(BlockingIOError),
+                stop=stop_after_delay(PATIENCE_S),
+                wait=wait_fixed(0.01),
+                reraise=True,
+            ):
+                with attempt:
+                    fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._descriptor)

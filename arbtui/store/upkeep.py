@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,6 +15,10 @@ from arbtui.errors import StoreError, UsageError
 from arbtui.store.driver import mapped, open_reader, open_writer, sqlite3, transaction
 from arbtui.store.queries import StoreReader
 
+#: What makes a formula of a cell; the last four are the first four in full width.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+#: A plain number, which stays one.
+_NEGATIVE = re.compile(r"-[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 #: Tables that hold nothing for a reader.
 _INTERNAL = frozenset({"_sqlite_migrations", "sqlite_sequence"})
 
@@ -32,7 +37,8 @@ def backup_file(source: Path, target: Path) -> int:
             part.unlink(missing_ok=True)
             os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with mapped(source), closing(open_reader(source)) as old, closing(sqlite3.connect(part)) as new:
-            old.backup(new, pages=4_096)
+            # In one step: a copy in pieces begins anew whenever somebody commits between two of them.
+            old.backup(new, pages=-1)
         with mapped(part), closing(sqlite3.connect(part)) as new:
             # A copy of a file in WAL mode would make two files beside it when it is opened.
             new.execute("PRAGMA journal_mode = DELETE").fetchone()
@@ -87,21 +93,33 @@ def export_csv(reader: StoreReader, folder: Path, wanted: tuple[str, ...] = ()) 
     with reader.snapshot():
         for name, columns in known.items():
             part = folder / f"{name}.csv.part"
-            with mapped(part):
+            with whole_file(part), mapped(part):
                 with part.open("w", encoding="utf-8", newline="") as file:
                     writer = csv.writer(file)
                     writer.writerow(columns)
                     count = 0
                     for row in reader.rows_of(name, columns):
-                        writer.writerow([_inert(value) for value in row])
+                        writer.writerow([inert(value) for value in row])
                         count += 1
                 part.replace(folder / f"{name}.csv")
             written[name] = count
     return written
 
 
-def _inert(value: object) -> object:
-    if isinstance(value, str) and value[:1] in ("=", "+", "@", "\t", "\r"):
+@contextmanager
+def whole_file(part: Path) -> Iterator[None]:
+    """Nothing half is left of `part` where writing it fails."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def inert(value: object) -> object:
+    """A cell for a CSV file: text that a spreadsheet would take for a formula has an apostrophe before it."""
+    if isinstance(value, str) and value.startswith(_FORMULA) and not _NEGATIVE.fullmatch(value):
         return f"'{value}"
     return value
 

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from arbtui.errors import LockHeld, StoreError
-from arbtui.store import StoreLock, WalletLock
+from arbtui.store import StoreLock, WalletLock, engine_pid
 from tests import factories as make
 
 HOLD = """
@@ -47,6 +49,19 @@ def test_a_second_engine_is_refused_and_told_by_whom(tmp_path: Path) -> None:
     finally:
         finish(process)
     StoreLock(tmp_path).close()
+
+
+def test_who_only_asks_after_the_engine_keeps_none_from_starting(tmp_path: Path) -> None:
+    """The question holds the lock, shared, for a moment: here for a tenth of a second."""
+    StoreLock(tmp_path).close()
+    assert engine_pid(tmp_path) is None
+    asking = os.open(tmp_path / "engine.lock", os.O_RDONLY)
+    fcntl.flock(asking, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    done = threading.Timer(0.1, os.close, (asking,))
+    done.start()
+    with StoreLock(tmp_path):
+        assert engine_pid(tmp_path) == os.getpid()
+    done.join()
 
 
 def test_the_lock_goes_with_a_killed_process(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ import pytest
 
 from arbtui.analysis.export import export_parquet
 from arbtui.cli import main
+from arbtui.domain import Delta, ExecutionStatus, LenderId, Token
 from arbtui.errors import StoreError, UsageError
 from arbtui.monitor import build_report
 from arbtui.store import Store, StoreLock, open_store
-from arbtui.store.driver import sqlite3
-from arbtui.store.upkeep import backup_file, export_csv, prune, relations
+from arbtui.store.alerts import AlertStore
+from arbtui.store.discovered import MarketStore
+from arbtui.store.driver import open_writer, sqlite3, transaction
+from arbtui.store.upkeep import backup_file, export_csv, inert, prune, relations
 from arbtui.units import ETHER
 from tests import factories as make
 from tests import trading
@@ -235,6 +239,97 @@ def test_an_exported_name_is_no_formula(tmp_path: Path) -> None:
     assert line["chain"] == "'=HYPERLINK(1)"
 
 
+@pytest.mark.parametrize(
+    "symbol", ["-2+3+cmd|' /C calc'!A0", "-1-1", "--1", "+1", "@SUM(1)", "\n=1", "\uff1d1"]
+)
+def test_no_text_is_exported_as_a_formula(symbol: str) -> None:
+    assert inert(symbol) == f"'{symbol}"
+
+
+@pytest.mark.parametrize("value", ["-1", "-0", "-12.5", "-1.5e-07", -3, -1.5e-07, "WETH", "0x-1", None, ""])
+def test_a_plain_number_is_exported_as_it_is(value: object) -> None:
+    assert inert(value) == value
+
+
+def test_a_hostile_symbol_is_no_formula_in_export_and_ledger(
+    db: Db, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = Token(make.USDC.address, "-2+3+cmd|' /C calc'!A0", 6)
+    with Store.open(folder, "live") as store:
+        store.start_run(make.run_info("r2"))
+        with store.batch() as batch:
+            ticket = make.ticket("h1", make.opportunity(77, token=hostile), lender=LenderId.AAVE_V3)
+            batch.ticket(ticket, {})
+            batch.execution("h1", ticket, ExecutionStatus.PREPARED, decided_at=make.at())
+            moved = (ExecutionStatus.PREPARED, ExecutionStatus.MINED)
+            batch.execution_moved("h1", *moved, "told", make.at(3), error_class="=1+1")
+            deltas = (Delta(make.TREASURY, hostile.address, -5),)
+            told = make.settlement("h1", deltas=deltas, net_wei=-7)
+            batch.settlement(told, make.ROLES, {hostile.address: hostile})
+    db("export", tmp_path / "out")
+    with pytest.raises(SystemExit):
+        main(["report", "--csv", str(tmp_path / "ledger.csv"), "--config", str(tmp_path / "arbtui.toml")])
+    capsys.readouterr()
+    files = [*(tmp_path / "out").glob("*.csv"), tmp_path / "ledger.csv"]
+    assert len(files) > 20
+    cells = []
+    for path in files:
+        with path.open(encoding="utf-8", newline="") as file:
+            cells += [cell for row in csv.reader(file) for cell in row]
+    assert f"'{hostile.symbol}" in cells
+    assert "-7" in cells
+    for cell in cells:
+        if cell[:1] in ("=", "+", "-", "@"):
+            float(cell)
+
+
+def test_parquet_on_a_full_disk_is_one_line_and_leaves_no_half(folder: Path, tmp_path: Path) -> None:
+    """What is written goes to a device that is always full."""
+    where = tmp_path / "out"
+    where.mkdir()
+    (where / "ticket.parquet.part").symlink_to("/dev/full")
+    with open_store(folder) as reader, pytest.raises(StoreError) as error:
+        export_parquet(reader, where, ("ticket",))
+    assert "no space left" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert list(where.iterdir()) == []
+    (where / "ticket.csv.part").symlink_to("/dev/full")
+    with open_store(folder) as reader, pytest.raises(StoreError, match="no space left"):
+        export_csv(reader, where, ("ticket",))
+    assert list(where.iterdir()) == []
+
+
+def test_a_backup_ends_however_fast_is_written(folder: Path, tmp_path: Path) -> None:
+    source, stop, commits = folder / "live.sqlite", threading.Event(), [0]
+    with closing(open_writer(source)) as filling, transaction(filling):
+        filling.execute("CREATE TABLE filler (x BLOB)")
+        filling.executemany("INSERT INTO filler VALUES (zeroblob(?))", [(2**20,)] * 48)
+
+    def write() -> None:
+        with closing(open_writer(source)) as other:
+            other.execute("PRAGMA synchronous = OFF")
+            while not stop.is_set():
+                with transaction(other):
+                    other.execute("UPDATE run SET seed = seed + 1")
+                commits[0] += 1
+
+    writer = threading.Thread(target=write)
+    # A copy that only ends when the writing does is a failure, not a test that never ends.
+    late = threading.Timer(8, stop.set)
+    writer.start()
+    late.start()
+    try:
+        size = backup_file(source, tmp_path / "copy.sqlite")
+        in_time = not stop.is_set()
+    finally:
+        stop.set()
+        late.cancel()
+        writer.join()
+    assert size > 48 * 2**20
+    assert commits[0] > 0
+    assert in_time
+
+
 # ---- the command line
 
 
@@ -282,6 +377,40 @@ def test_the_commands(db: Db, folder: Path, tmp_path: Path) -> None:
     assert (code, len(json.loads(out)["days"])) == (0, 2)
     assert "nothing before" in db("prune", "--older", "2026-08-01T00:00:00")[2]
     assert db("migrate")[0] == 0
+
+
+def test_check_goes_through_every_file_and_names_what_is_wrong_with_each(
+    db: Db, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def check() -> tuple[Any, dict[str, list[str]]]:
+        with pytest.raises(SystemExit) as stop:
+            main(["db", "check", "--json", "--config", str(tmp_path / "arbtui.toml")])
+        shown = capsys.readouterr()
+        assert shown.err == ""
+        files = json.loads(shown.out)["files"]
+        return stop.value.code, {name: told["problems"] for name, told in files.items()}
+
+    Store.open(folder, "paper").close()
+    AlertStore(folder, writing=True).close()
+    MarketStore.open(folder, 31_337, "0x1").close()
+    names = {"live", "paper", "market", "alerts"}
+    assert check() == (0, {name: [] for name in names})
+    for name in ("live", "market"):
+        (folder / f"{name}.sqlite").write_bytes(b"this is no database at all" * 400)
+    whole = (folder / "alerts.sqlite").read_bytes()
+    (folder / "alerts.sqlite").write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    code, found = check()
+    assert code == 1
+    assert found["paper"] == []
+    assert found.keys() == names
+    for name in ("live", "market", "alerts"):
+        assert found[name], name
+        assert all("\n" not in line and str(folder) not in line for line in found[name])
+    with pytest.raises(SystemExit) as stop:
+        main(["db", "check", "--config", str(tmp_path / "arbtui.toml")])
+    shown = capsys.readouterr().out
+    assert (stop.value.code, shown.count("\n")) == (1, 4)
+    assert f"{folder / 'live.sqlite'}: is not an SQLite database" in shown
 
 
 def test_nothing_is_pruned_under_a_running_engine(db: Db, folder: Path) -> None:
