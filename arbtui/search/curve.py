@@ -69,8 +69,8 @@ def _floats(stretch: Stretch, following: Stretch | None) -> tuple[float, float, 
     return a, c, capacity
 
 
-def _parts(pool: Pool, token_in: Address) -> Iterator[tuple[float, float, float]]:
-    """Every stretch in floats."""
+def in_floats(pool: Pool, token_in: Address) -> Iterator[tuple[float, float, float]]:
+    """Every stretch of a pool in floats: (a, c, capacity)."""
     stretches = pool.stretches(token_in)
     stretch = next(stretches, None)
     while stretch is not None:
@@ -99,7 +99,7 @@ def first_piece(legs: Sequence[Leg]) -> tuple[float, float, float, float]:
 
 def pieces(legs: Sequence[Leg]) -> Iterator[Piece]:
     """The composition from the current prices outwards, piece by piece, the last where some pool has run dry."""
-    ways = [_parts(leg.pool, leg.token_in) for leg in legs]
+    ways = [in_floats(leg.pool, leg.token_in) for leg in legs]
     parts = [next(way) for way in ways]
     spent = got = 0.0
     for _ in range(_MAX_PIECES):

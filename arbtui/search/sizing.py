@@ -2,7 +2,8 @@
 
 A trade is named by the amount at any one level of the cycle (before the first hop, between two, after the last): the
 least input that reaches it, and all the output that follows. So where one level has few values within reach of a
-better profit, trying them all gives the optimum itself; where all have many, neighbours of the float optimum do.
+better profit, trying them all gives the optimum itself: those that may gain most first, until none of the others may
+gain more. Where all levels are fine, neighbours of the float optimum do.
 """
 
 from __future__ import annotations
@@ -11,10 +12,19 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from arbtui.market import SwapReverts
-from arbtui.search.curve import Leg, first_piece, inputs_with, peak, roots
+import numpy as np
+from numpy.typing import NDArray
 
+from arbtui.market import SwapReverts
+from arbtui.search.curve import Leg, first_piece, in_floats, inputs_with, peak, roots
+
+Floats = NDArray[np.float64]
+
+#: So few values of a level are all tried; of more, so many at most, of those with the greatest bounds.
 _TRY_ALL = 48
+_TRIES = 1_024
+#: A float hop is off by less than this, relatively.
+_HOP_ERROR = 1e-12
 #: Levels as coarse as this are worth looking at closely: one unit there is worth more than 1e-4 of the amount.
 _COARSE = 10_000
 #: A profit within this part and so many base units of the real curve's is not looked at any closer.
@@ -69,9 +79,10 @@ def best_size(legs: Sequence[Leg]) -> Size | None:
             span = inputs_with(legs, beaten)
         if span is None or span[0] > span[1]:
             return best if best.profit > 0 else None
-        tried = _try_all(chain, span, best)
-        if tried is not None:
-            return tried if tried.profit > 0 else None
+        best, is_best = _try_level(chain, legs, span, best, levels)
+        if is_best:
+            return best if best.profit > 0 else None
+        levels = chain.levels(best.amount_in)
     best = _climb(chain, best, levels)
     return best if best.profit > 0 else None
 
@@ -197,8 +208,13 @@ def _within_reach(chain: _Chain, start: int) -> int:
     return max(low, 1)
 
 
-def _try_all(chain: _Chain, span: tuple[float, float], best: Size) -> Size | None:
-    """The best of every value at the level with the fewest, within `span`; None where all have too many."""
+def _try_level(
+    chain: _Chain, legs: Sequence[Leg], span: tuple[float, float], best: Size, levels: Sequence[int]
+) -> tuple[Size, bool]:
+    """The best of the values, within `span`, of the level with the fewest, and whether none of them can be better.
+
+    Of very many those nearest to the real optimum, which has `levels`.
+    """
     lowest = chain.levels(max(int(span[0]) - 1, 1))
     highest = chain.bounds(int(span[1]) + 2)
     width, level = min(
@@ -206,15 +222,77 @@ def _try_all(chain: _Chain, span: tuple[float, float], best: Size) -> Size | Non
         for number, (low, high) in enumerate(zip(lowest, highest, strict=True))
         if high or not number
     )
-    if width > _TRY_ALL:
-        return None
-    for amount in range(max(lowest[level], 1), highest[level] + 1):
-        amount_in = chain.backward(amount, level)
-        if amount_in > 0:
-            amount_out = chain.forward(amount_in)
-            if amount_out - amount_in > best.profit:
-                best = Size(amount_in, amount_out)
-    return chain.trimmed(*best)
+    first, last = max(lowest[level], 1), highest[level]
+    if width <= _TRY_ALL:
+        for amount in range(first, last + 1):
+            best = _tried(chain, amount, level, best)
+        return chain.trimmed(*best), True
+    whole = width <= 2 * _COARSE
+    if not whole:
+        first, last = max(first, levels[level] - _COARSE), min(last, levels[level] + _COARSE)
+    values = float(first) + np.arange(last - first + 1, dtype=np.float64)
+    tops = _optimistic(legs, values, level, highest)
+    for place in np.argsort(-tops, kind="stable")[:_TRIES].tolist():
+        if tops[place] < max(best.profit, 0) + 1:
+            return chain.trimmed(*best), whole
+        best = _tried(chain, first + place, level, best)
+    return chain.trimmed(*best), whole and len(tops) <= _TRIES
+
+
+def _tried(chain: _Chain, amount: int, level: int, best: Size) -> Size:
+    """`best`, or what has `amount` at `level` where that gains more."""
+    amount_in = chain.backward(amount, level)
+    if amount_in > 0:
+        amount_out = chain.forward(amount_in)
+        if amount_out - amount_in > best.profit:
+            return Size(amount_in, amount_out)
+    return best
+
+
+class _Curve:
+    """A hop's whole curve in floats, up to an input of `most`."""
+
+    __slots__ = ("_a", "_c", "_capacities", "_ins", "_outs")
+
+    def __init__(self, leg: Leg, most: float) -> None:
+        rows: list[tuple[float, ...]] = []
+        spent = given = 0.0
+        for a, c, capacity in in_floats(leg.pool, leg.token_in):
+            rows.append((a, c, capacity, spent, given))
+            given += a * capacity / (1 + c * capacity)
+            spent += capacity
+            if spent > most:
+                break
+        self._a, self._c, self._capacities, self._ins, self._outs = np.array(rows).T
+
+    def forward(self, amounts: Floats) -> Floats:
+        at = np.searchsorted(self._ins, amounts, "right") - 1
+        step = np.minimum(amounts - self._ins[at], self._capacities[at])
+        found: Floats = self._outs[at] + self._a[at] * step / (1 + self._c[at] * step)
+        return found
+
+    def backward(self, amounts: Floats) -> Floats:
+        at = np.searchsorted(self._outs, amounts, "right") - 1
+        step = amounts - self._outs[at]
+        below = self._a[at] * (1 + _HOP_ERROR) - self._c[at] * step
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found: Floats = np.where(below > 0, self._ins[at] + step / below, np.inf)
+        return found
+
+
+def _optimistic(legs: Sequence[Leg], values: Floats, level: int, highest: Sequence[int]) -> Floats:
+    """No less than the profit of each trade with one of `values` at `level`; `highest` bounds each level's amounts.
+
+    Hop by hop on the real curve, rounded to whole units as the pools round, but never past what they could give.
+    """
+    # An amount of 0 in `highest` follows a hop that would not do the swap, and says nothing.
+    curves = [_Curve(leg, 2.0 * high if high else math.inf) for leg, high in zip(legs, highest, strict=False)]
+    spent, given = values, values
+    for curve in curves[:level][::-1]:
+        spent = np.ceil(curve.backward(spent) * (1 - _HOP_ERROR))
+    for curve in curves[level:]:
+        given = np.floor(curve.forward(given) * (1 + _HOP_ERROR))
+    return given - spent
 
 
 def _climb(chain: _Chain, best: Size, levels: Sequence[int]) -> Size:

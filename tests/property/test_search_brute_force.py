@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from itertools import permutations
+from math import isqrt
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arbtui.domain import BlockRef, Hop, Path, Token
 from arbtui.market import MarketState, Pool, UniswapV2Pool, UniswapV3Pool
-from arbtui.market.tick_math import sqrt_ratio_at_tick
+from arbtui.market.tick_math import sqrt_ratio_at_tick, tick_at_sqrt_ratio
 from arbtui.search import find_opportunities, size
 from arbtui.units import Address, Ppm, Wei, parse_address
 
@@ -183,3 +184,47 @@ def uneven_pools(draw: st.DrawFn, number: int) -> UniswapV2Pool:
 def test_tokens_of_few_and_of_very_many_units_are_solved_exactly(data: st.DataObject, count: int) -> None:
     state = market([data.draw(uneven_pools(number)) for number in range(count)])
     check(state, most=401, slack=0)
+
+
+@st.composite
+def coarse_pools(draw: st.DrawFn, number: int, first: int, second: int) -> Pool:
+    """Of the tokens so numbered; token 0 has 10**15 units for each of the others', and mostly it is V3."""
+    units = draw(st.sampled_from((10_000, 30_000, 100_000)))
+    reserve0, reserve1 = units * (1 if first else 10**15), units
+    if first:
+        # What is to be gained.
+        reserve1 += units * draw(st.integers(10, 60)) // 1_000
+    address, fee = parse_address(f"0x{number + 256:040x}"), Ppm(draw(st.sampled_from((100, 500))))
+    if not draw(st.integers(0, 2)):
+        return UniswapV2Pool(address, "v2", TOKENS[first], TOKENS[second], fee, reserve0, reserve1)
+    price = isqrt((reserve1 << 192) // reserve0)
+    tick = tick_at_sqrt_ratio(price)
+    nets: dict[int, int] = {}
+    here = 0
+    for width in (*draw(st.lists(st.sampled_from((2, 10)), max_size=1)), 2_000):
+        low, high = (tick // 60 - width) * 60, (tick // 60 + width) * 60
+        liquidity = isqrt(reserve0 * reserve1)
+        nets[low] = nets.get(low, 0) + liquidity
+        nets[high] = nets.get(high, 0) - liquidity
+        here += liquidity
+    ticks = tuple(sorted(nets.items()))
+    return UniswapV3Pool(
+        address, "v3", TOKENS[first], TOKENS[second], fee, 60, price, tick, here, ticks, None
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.tuples(coarse_pools(0, 0, 1), coarse_pools(1, 1, 2), coarse_pools(2, 0, 2)))
+def test_coarse_tokens_between_v3_pools_are_solved_exactly(pools: tuple[Pool, ...]) -> None:
+    state = market(list(pools))
+    result = find_opportunities(state, [TOKENS[0]], max_hops=3)
+    (path,) = (path for path in all_cycles(state, TOKENS[0], 3) if path.hops[0].pool == pools[0].address)
+    rest = Path(path.hops[1:])
+    best = 0
+    # The amounts after the first hop are few: each, for the least input that gives it, is every trade there is.
+    # From 8,000 on more than the 6 % there are to be gained are lost to the price.
+    for amount in range(1, 8_000):
+        if not (amount_in := pools[0].least_in(TOKENS[0], amount)):
+            break
+        best = max(best, through(state, rest, amount) - amount_in)
+    assert max((found.gross_profit for found in result.opportunities), default=0) == best

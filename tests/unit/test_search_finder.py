@@ -227,6 +227,23 @@ def test_a_gain_of_one_unit_between_coarse_amounts_is_found() -> None:
     assert max(profit_of(state, found.path, amount) for amount in range(1, 500)) == 1
 
 
+def test_a_gain_far_from_the_real_optimum_of_a_coarse_v3_pool_is_found() -> None:
+    # Of the hundreds of whole units that could pay only few do, and none is a neighbour of the real optimum.
+    edges = ((-488_460, 10**12), (-248_460, -(10**12)))
+    price = 792_281_625_142_643_375_935
+    first = UniswapV3Pool(at(10), "v3", A, B, Ppm(500), 60, price, -368_433, 10**12, edges)
+    rest = [
+        UniswapV2Pool(at(11), "v2", B, C, Ppm(500), 10_000, 10_236),
+        UniswapV2Pool(at(12), "v2", A, C, Ppm(500), 10**20, 10_000),
+    ]
+    (found,) = find_opportunities(market(first, *rest), [A], 3).opportunities
+    assert [step.amount_out for step in found.hops[:2]] == [59, 60]
+    assert (found.amount_in, found.gross_profit) == (593_798_559_072_313_544, 2_326_479_073_923_472)
+    as_v2 = UniswapV2Pool(at(10), "v2", A, B, Ppm(500), 10**20, 10_000)
+    (same,) = find_opportunities(market(as_v2, *rest), [A], 3).opportunities
+    assert same.gross_profit == found.gross_profit
+
+
 def drifting(rng: random.Random, count: int = 9) -> list[UniswapV2Pool]:
     pairs = [(A, B), (A, C), (B, C)]
     return [
