@@ -27,6 +27,9 @@ MAX_HOPS = 4
 #: Four-hop cycles use the deepest so many pools, fewer where they would make more than CORE_CYCLES for one base token.
 CORE_POOLS = 2_000
 CORE_CYCLES = 500_000
+#: More cycles of two and three hops than this, over all base tokens, are refused: some 30 bytes each are kept, and more
+#: are needed while they are made.
+MOST_CYCLES = 20_000_000
 
 
 class Part(NamedTuple):
@@ -141,15 +144,22 @@ def enumerate_cycles(
     max_hops: int = 2,
     core_pools: int = CORE_POOLS,
     core_cycles: int = CORE_CYCLES,
+    most_cycles: int = MOST_CYCLES,
 ) -> CycleIndex:
     """Every directed cycle through each of `bases`; the order follows `state.pools`.
 
     `core_pools` and `core_cycles` bound the four-hop cycles of a base token. Raises UsageError where `max_hops` is not
-    2, 3 or 4.
+    2, 3 or 4, and where there are more than `most_cycles` of two and three hops.
     """
     if not 2 <= max_hops <= MAX_HOPS:
         raise UsageError(f"max hops: {max_hops} is not between 2 and {MAX_HOPS}")
     graph = _Graph(list(state.pools.values()))
+    count = sum(graph.count(base, max_hops) for base in dict.fromkeys(bases))
+    if count > most_cycles:
+        raise UsageError(
+            f"search: {len(state.pools):,} pools make {count:,} cycles of 2 and 3 hops through the base tokens, "
+            f"more than {most_cycles:,}; take fewer pools, fewer base tokens or fewer hops"
+        )
     parts: list[Part] = []
     first = 0
     for base in dict.fromkeys(bases):
@@ -199,6 +209,16 @@ class _Graph:
             return np.flatnonzero(self._ends == token).astype(np.int32)
         found: Ints = among[self._ends[among] == token]
         return found
+
+    def count(self, base: Address, max_hops: int) -> int:
+        """How many cycles of two and, where asked for, three hops there are; nothing is made of them."""
+        token, total = self._numbers.get(base, -1), len(self._numbers)
+        near = np.bincount(self._others[self._ends == token], minlength=total).astype(np.float64)
+        found = float(near @ (near - 1))
+        if max_hops >= 3:
+            # Of floats: whole numbers up to 2**53, and no overflow beyond.
+            found += float(near[self._ends] @ near[self._others])
+        return math.ceil(found)
 
     def twos(self, base: Address) -> Ints:
         token = self._numbers.get(base, -1)

@@ -70,6 +70,19 @@ def test_each_directed_cycle_is_there_once() -> None:
             enumerate_cycles(state, [A], hops)
 
 
+def test_more_cycles_than_memory_holds_are_refused_before_any_is_made() -> None:
+    pools = drifting(random.Random(4), 12)
+    for hops in (2, 3):
+        for bases in ([A], [A, B], [at(77)]):
+            count = enumerate_cycles(market(*pools), bases, hops).count
+            assert enumerate_cycles(market(*pools), bases, hops, most_cycles=count).count == count
+            with pytest.raises(UsageError, match=f"12 pools make {count:,} cycles .* take fewer pools"):
+                enumerate_cycles(market(*pools), bases, hops, most_cycles=count - 1)
+    many = [v2(10 + number, A, B, 10**9, 10**9) for number in range(30_000)]
+    with pytest.raises(UsageError, match="899,970,000 cycles"):
+        find_opportunities(market(*many), [A])
+
+
 def test_a_known_two_hop_cycle() -> None:
     state = market(v2(10, A, B, 10**21, 2 * 10**24), v2(11, A, B, 10**21, 21 * 10**23))
     (found,) = find_opportunities(state, [A]).opportunities
