@@ -12,6 +12,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from arbtui.analysis.frames import deltas_frame, executions_frame, settlements_f
 from arbtui.analysis.review import Review
 from arbtui.cli import main
 from arbtui.devnet import Devnet
+from arbtui.monitor import build_report
+from arbtui.monitor.html import pretty
 from arbtui.monitor.metrics import Gauges, open_server
 from arbtui.store import open_store
 from arbtui.store.desk import read_desk
@@ -144,11 +147,31 @@ async def test_report_page_ledger_notebook_desk_prometheus_and_sql_agree(
         "--csv",
         str(tmp_path / "r.csv"),
     )
-    page = re.sub(r"<[^>]+>", " ", (tmp_path / "r.html").read_text("utf-8"))
+    source = (tmp_path / "r.html").read_text("utf-8")
+    page = re.sub(r"<[^>]+>", " ", source)
     assert f"exactly {net:,} wei" in page
     for token in report["by_token"].values():
         assert format_amount(int(token["delta"]), token["decimals"]) in page
     assert f"{report['successes']} of {report['delivered']} sent" in page
+    assert format_amount(gas, 18, 6) in page
+    assert "reconciled to the last unit" in page
+    lines = {
+        tuple(unescape(re.sub(r"<[^>]+>", "", cell)) for cell in re.findall(r"<td[^>]*>(.*?)</td>", line))
+        for line in re.findall(r"<tr>(.*?)</tr>", source)
+    }
+    shown_of = {line[0]: line for line in lines if len(line) == 8}
+    for names in (
+        {pretty(name): row for name, row in report["by_lender"].items()},
+        report["by_gas_strategy"],
+        report["by_base_token"],
+    ):
+        for name, row in names.items():
+            line = shown_of[name]
+            assert line[1] == f"{row['executions']:,}"
+            assert [line[column] for column in (3, 5, 6)] == [
+                format_amount(int(row[wei]), 18, 6)
+                for wei in ("net_profit", "gas_spent_wei", "gas_wasted_wei")
+            ]
 
     # the terminal
     shown = call(capsys, "report", "--config", config)
@@ -178,6 +201,9 @@ async def test_report_page_ledger_notebook_desk_prometheus_and_sql_agree(
         assert review.missed_total.expected_net_wei == int(report["missed"]["expected_net_wei"])
         assert sum(int(wei) for wei in settlements_frame(reader)["net_wei"]) == net
         assert executions_frame(reader).height == report["executions"]
+        assert dict(review.dropped) == report["dropped"]
+        assert review.funnel.seen == report["funnel"]["opportunities"]
+        assert (review.unreconciled, review.not_yet_reconciled) == (0, report["not_yet_reconciled"])
         deltas = deltas_frame(reader)
         for symbol, token in report["by_token"].items():
             own = deltas.filter(deltas["token_symbol"] == symbol)["amount"]
@@ -187,7 +213,7 @@ async def test_report_page_ledger_notebook_desk_prometheus_and_sql_agree(
         first = min(row["decided_at"] for row in reader.executions())
         desk = read_desk(reader, f"{first[:10]}T23:59:59.999999+00:00", store)
         assert desk.today.net_wei == net
-        assert desk.today.mined == report["successes"]
+        assert (desk.today.mined, desk.today.settled) == (report["successes"], report["profit"]["settled"])
         assert desk.unreconciled == report["unreconciled"]
         assert sum(int(row["net_profit"]) for row in desk.executions if row["net_profit"] is not None) == net
 
@@ -197,10 +223,25 @@ async def test_report_page_ledger_notebook_desk_prometheus_and_sql_agree(
         assert (total["executions"], total["delivered"], total["successes"], total["success_rate"]) == tuple(
             report[name] for name in ("executions", "delivered", "successes", "success_rate")
         )
-        lenders = reader.query("SELECT key, net_wei FROM v_figures WHERE scope = 'lender'")
-        assert {row["key"]: row["net_wei"] for row in lenders} == {
-            name: row["net_profit"] for name, row in report["by_lender"].items()
+        days = {row["decided_at"][:10] for row in reader.executions()}
+        by_day = {
+            day: build_report(reader, f"{day}T00:00:00.000000+00:00", until=f"{day}T23:59:59.999999+00:00")
+            for day in days
         }
+        for scope, groups in (
+            ("lender", report["by_lender"]),
+            ("strategy", report["by_gas_strategy"]),
+            ("token", report["by_base_token"]),
+            ("path", report["by_path"]),
+            ("day", by_day),
+        ):
+            rows = reader.query("SELECT * FROM v_figures WHERE scope = ?", (scope,))
+            assert {row["key"] for row in rows} == groups.keys(), scope
+            for row in rows:
+                told = groups[row["key"]]
+                assert row["net_wei"] == told["net_profit"]
+                for name in ("executions", "delivered", "successes", "success_rate", "gas_spent_wei"):
+                    assert row[name] == told[name], (scope, row["key"], name)
 
     # Prometheus, whose numbers are doubles
     found = scrape(store)
@@ -208,6 +249,11 @@ async def test_report_page_ledger_notebook_desk_prometheus_and_sql_agree(
     assert found["arbtui_gas_spent_wei", ""] == float(gas)
     assert found["arbtui_successes", ""] == report["successes"]
     assert found["arbtui_success_rate", ""] == report["success_rate"]
-    assert found["arbtui_unreconciled", ""] == 0
+    assert found["arbtui_unreconciled", ""] == found["arbtui_sending_stopped", ""] == 0
+    assert found["arbtui_not_yet_reconciled", ""] == report["not_yet_reconciled"]
+    assert {label for name, label in found if name == "arbtui_lender_executions"} == report[
+        "by_lender"
+    ].keys()
     for name, row in report["by_lender"].items():
         assert found["arbtui_lender_net_profit_wei", name] == float(row["net_profit"])
+        assert found["arbtui_lender_executions", name] == row["executions"]

@@ -266,12 +266,15 @@ def test_a_hostile_symbol_is_no_formula_in_export_and_ledger(
             deltas = (Delta(make.TREASURY, hostile.address, -5),)
             told = make.settlement("h1", deltas=deltas, net_wei=-7)
             batch.settlement(told, make.ROLES, {hostile.address: hostile})
+    with closing(open_writer(folder / "live.sqlite")) as other:
+        other.execute("UPDATE settlement SET tx_hash = '=1+2' WHERE execution_id = 'h1'")
     db("export", tmp_path / "out")
     with pytest.raises(SystemExit):
         main(["report", "--csv", str(tmp_path / "ledger.csv"), "--config", str(tmp_path / "arbtui.toml")])
     capsys.readouterr()
     files = [*(tmp_path / "out").glob("*.csv"), tmp_path / "ledger.csv"]
     assert len(files) > 20
+    assert "'=1+2" in (tmp_path / "ledger.csv").read_text("utf-8")
     cells = []
     for path in files:
         with path.open(encoding="utf-8", newline="") as file:
