@@ -138,6 +138,7 @@ class Review:
     rows: Mapping[str, int] = field(default_factory=dict)
     unreconciled: int = 0
     not_yet_reconciled: int = 0
+    unreconciled_named: tuple[Row, ...] = ()
 
     @classmethod
     def nothing(cls, family: str, problem: str = "", now: str | None = None) -> Review:
@@ -241,6 +242,7 @@ def _read(
     settlements = [row for row in reader.settlements(since) if kept(row, "decided_at")]
     facts = [(row, facts_of(row)) for row in rows]
     performance = fold(fact for _, fact in facts)
+    unsound = reader.unsound(settlements)
     fees = _loan_fees_wei(reader, rows)
     native = _native(reader)
     loan_fee_wei = sum(fees.values())
@@ -280,7 +282,8 @@ def _read(
             "decisions": len(decisions),
             "opportunities": sum(seen.values()),
         },
-        unreconciled=len(reader.unsound(settlements)),
+        unreconciled=len(unsound),
+        unreconciled_named=tuple(unsound),
         not_yet_reconciled=sum(row["reconciled"] is None and row["sealed"] for row in settlements),
     )
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from arbtui.analysis.review import Group, Review, pretty
 from arbtui.text import safe_text
 from arbtui.units import format_amount
 
 _CELL = "padding:3px 14px 3px 0;border:none;text-align:{};vertical-align:top;white-space:nowrap"
+#: So many of what does not fit are named.
+_NAMED = 10
 _NUMBERS = ";font-variant-numeric:tabular-nums"
 
 
@@ -44,7 +47,18 @@ def data_block(review: Review) -> str:
         ("runs of the engine", f"{source.runs:,}"),
         ("unreconciled", f"<b>{review.unreconciled}</b>, {reconciled}"),
     ]
+    rows += [("", _named(entry)) for entry in review.unreconciled_named[:_NAMED]]
+    if review.unreconciled > _NAMED:
+        rows.append(("", f"and {review.unreconciled - _NAMED:,} more"))
     return _table((), rows, right=())
+
+
+def _named(entry: Mapping[str, Any]) -> str:
+    """One thing that does not fit, as the report names it."""
+    number = f"#{entry['reconciliation']}" if entry["reconciliation"] else ""
+    which = " ".join(str(part) for part in (entry["what"], entry.get("execution"), number) if part)
+    block = entry.get("block") or f"{entry.get('from_block')}-{entry.get('to_block')}"
+    return escape(safe_text(f"{which}, block {block}: {entry['difference']}", 400))
 
 
 def headline(review: Review) -> str:

@@ -56,7 +56,7 @@ class DeskView:
 
     `waiting`: tickets of the newest run without a decision that the head has not passed; `asked` in them is the last
     approval or rejection that was asked for: kind and result. `dropped`: what the newest block with opportunities
-    refused, best first.
+    refused, best first. `unreconciled_named` is `StoreReader.unsound`, `unreconciled` their number.
     """
 
     run: Row | None
@@ -75,6 +75,7 @@ class DeskView:
     closings: tuple[Row, ...]
     nodes: tuple[Row, ...]
     tokens: dict[str, tuple[str, int]]
+    unreconciled_named: tuple[Row, ...] = ()
 
     def ticket(self, ticket_id: str) -> Row | None:
         """A waiting ticket; None where it waits no more."""
@@ -90,6 +91,7 @@ def read_desk(
         run = next(iter(reader.query("SELECT * FROM run ORDER BY started_at DESC, rowid DESC LIMIT 1")), None)
         head = _head(reader, run)
         block, dropped = _dropped(reader, run, head)
+        unsound = reader.unsound()
         return DeskView(
             run=clean(run) if run else None,
             head=head,
@@ -100,7 +102,8 @@ def read_desk(
             dropped_block=block,
             flights=tuple(_flights(reader)),
             executions=tuple(clean(row) for row in _executions(reader, recent)),
-            unreconciled=len(reader.unsound()),
+            unreconciled=len(unsound),
+            unreconciled_named=tuple(clean(row) for row in unsound),
             decisions=tuple(clean(row) for row in _decisions(reader, log)),
             incidents=tuple(clean(row) for row in reader.incidents(log)),
             commands=tuple(

@@ -360,6 +360,18 @@ def test_an_altered_settlement_is_not_reconciled(store: Store, reader: StoreRead
     assert frames.executions_frame(reader)["reconciled"].to_list() == [False, True]
 
 
+def test_what_does_not_fit_is_named_in_the_table(store: Store, reader: StoreReader) -> None:
+    with store.batch() as batch:
+        for number in range(12):
+            ends = make.block_ref(number), make.block_ref(number + 1)
+            batch.reconciled(*ends, {}, {}, {}, amounts="[]", difference=f"<i>gone {number}</i>")
+    table = tables.data_block(Review.read(reader))
+    assert "<b>12</b>, 12 differ, were altered or are open" in table
+    assert "balances #1, block 0-1: &lt;i&gt;gone 0&lt;/i&gt;" in table
+    assert table.count("gone ") == 10
+    assert "and 2 more" in table
+
+
 def test_foreign_text_is_only_text(store: Store, reader: StoreReader) -> None:
     evil = Token(make.address(666), "<img src=x>\x1b]52;c;\u202e", 18)
     written(store, Trade(1, S.MINED, token=evil))

@@ -164,6 +164,8 @@ def test_a_difference_that_a_reorganisation_left_open_is_counted_everywhere(fold
         def told() -> tuple[int, ...]:
             report, desk = build_report(reader), read_desk(reader, NOW, folder)
             assert len(report["unreconciled_named"]) == report["unreconciled"]
+            assert list(desk.unreconciled_named) == report["unreconciled_named"]
+            assert list(Review.read(reader).unreconciled_named) == report["unreconciled_named"]
             seen = server.samples()["arbtui_unreconciled", ""]
             return report["unreconciled"], desk.unreconciled, Review.read(reader).unreconciled, int(seen)
 
