@@ -58,7 +58,7 @@ from arbtui.search import Finder, SearchResult, size
 from arbtui.store import Store
 from arbtui.text import safe_text
 from arbtui.units import Address, Wei, format_amount
-from arbtui.validation import Ranked, rank
+from arbtui.validation import Ranked, costs_of, rank
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -497,10 +497,11 @@ class Engine:
 
     async def _decide(self, state: MarketState, fees: Fees) -> tuple[SearchResult, int]:
         """What was found, and how many of it get no row."""
-        found = self._finder.find(state, self._watching.take_changed())
+        rates = self._rates(state)
+        costs = costs_of(rates, fees.price, self._decider.loan_cost)
+        found = self._finder.find(state, self._watching.take_changed(), costs)
         self.tally.opportunities += len(found.opportunities)
         self._paper_open = {key: path for key, path in self._paper_open.items() if size(path, state)}
-        rates = self._rates(state)
         ranked = rank(found.opportunities, rates, fees.price, self._decider.loan_cost)
         mine = {ticket.opportunity.path.id for ticket in self._waiting} | self._paper_open.keys()
         shown = ranked[: self._search.record]
@@ -540,7 +541,10 @@ class Engine:
         """Tickets of the best on each pool; returns the others with what held them back.
 
         In rounds: what shares a pool with a better one is only quoted and simulated if that one comes to nothing.
+        What failed when it was simulated comes after the others for a while, so that it does not hold their places.
         """
+        setbacks = self._finder.setbacks
+        worth = sorted(worth, key=lambda item: setbacks.behind(item[1].opportunity.path, state))
         drops: list[tuple[int, Dropped]] = []
         last_block = state.block.number + self._lifetime()
         decided = 0
@@ -571,8 +575,11 @@ class Engine:
             made: list[tuple[Ticket, Ranked, int]] = []
             for (place, one), outcome in zip(now, outcomes, strict=True):
                 if isinstance(outcome, Ticket):
+                    setbacks.held(one.opportunity.path)
                     made.append((outcome, one, place))
                 else:
+                    if outcome.check == "simulation":
+                        setbacks.failed(one.opportunity.path, state)
                     drops.append((place, replace(outcome, ranked=one)))
             made.sort(key=lambda item: (-item[0].expected_net_wei, item[0].id))
             for ticket, one, place in made:

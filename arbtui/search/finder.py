@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arbtui.domain import Opportunity, Path
+from arbtui.domain import Opportunity, Path, PoolKind
 from arbtui.errors import UsageError
 from arbtui.market import MarketState
 from arbtui.search.cycles import CORE_CYCLES, CORE_POOLS, CycleIndex, Ints, Part, enumerate_cycles
 from arbtui.search.edges import Edges
 from arbtui.search.result import Mismatch, Opportunities, SearchResult, opportunity
+from arbtui.search.setbacks import Setbacks
 from arbtui.search.sizing import Size
-from arbtui.units import Address
+from arbtui.units import PPM, Address, mul_div_up
 
 Timer = Callable[[], float]
 #: (less its profit, input, cycle number, size): sorts best first.
@@ -29,12 +31,40 @@ _IN_SIGHT = 16
 _AT_ONCE = 4_096
 
 
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What executing a cycle of one base token takes of its gross profit, as far as can be told without a node.
+
+    The loan's fee is `fee_ppm` of the input. `run_wei` is gas in wei, with `hop_wei` for each hop by the pool's kind;
+    a base unit is worth `worth[0] / worth[1]` wei.
+    """
+
+    fee_ppm: int
+    worth: tuple[int, int]
+    run_wei: int
+    hop_wei: Mapping[PoolKind, int]
+
+    def net(self, size: Size, kinds: Sequence[PoolKind]) -> int:
+        """What is left, in wei times `worth[1]`: nothing is rounded, so it orders as the real figures do."""
+        gross = size.profit - mul_div_up(size.amount_in, self.fee_ppm, PPM)
+        return gross * self.worth[0] - self.gas(kinds) * self.worth[1]
+
+    def gas(self, kinds: Sequence[PoolKind]) -> int:
+        return self.run_wei + sum(self.hop_wei[kind] for kind in kinds)
+
+    def least_gross(self, net: int) -> float:
+        """A cycle of a lesser gross profit, in base units, leaves less than `net`; a little below the real figure."""
+        least = self.run_wei + 2 * min(self.hop_wei.values(), default=0)
+        return (net + least * self.worth[1]) / self.worth[0] * (1 - 1e-9)
+
+
 class Finder:
     """Finds opportunities block by block; index, rates, bounds and sizes are kept from one call to the next.
 
     `top` keeps so many of each base token. With `size_all` False no more is sized than the best `top` need: they are
     still exactly those that sizing everything would give. Each `check_every`th call with `changed` is checked by a
-    full pass. `core_pools` and `core_cycles` bound the four-hop cycles; `timer` gives seconds.
+    full pass. `core_pools` and `core_cycles` bound the four-hop cycles; `timer` gives seconds. `setbacks` is kept for
+    whoever simulates what was found.
     """
 
     def __init__(
@@ -67,17 +97,28 @@ class Finder:
         #: Where only the best are: what was sized, and the bound from which on candidates are in sight.
         self._sizes: dict[int, Size | None] = {}
         self._sight: dict[Address, float] = {}
+        self._costs: Mapping[Address, Costs | None] = {}
+        self.setbacks = Setbacks()
         #: What the last call found, and how many pay.
         self._found: tuple[list[_Row], int] = ([], 0)
 
-    def find(self, state: MarketState, changed: Collection[Address] | None = None) -> SearchResult:
+    def find(
+        self,
+        state: MarketState,
+        changed: Collection[Address] | None = None,
+        costs: Mapping[Address, Costs | None] | None = None,
+    ) -> SearchResult:
         """All cycles through the base tokens that pay at `state`, before loan fee and gas.
+
+        Where `top` cuts, `costs` by base token adds what it would have left out of the best `top` after these: those
+        to which anything is left. Cycles of a larger gross profit cannot hide them.
 
         With `changed` only these pools may differ from the state of the call before, and there must be the same
         pools: then only the cycles through them are screened and sized again, and the answer is as complete as that of
         a full pass, which None asks for. A difference that was not named is seen by the next check.
         """
         began = self._timer()
+        self._costs = costs or {}
         index = self._index
         touched: Ints | None = None
         if index is None or changed is None or not self._fits(index, state, changed):
@@ -147,19 +188,48 @@ class Finder:
         if touched is None:
             self._sizes.clear()
         elif not self._size_all:
-            for cycle in touched.tolist() if len(touched) < len(self._sizes) else list(self._sizes):
+            if len(touched) < len(self._sizes):
+                gone = touched.tolist()
+            else:
+                known = np.fromiter(self._sizes, np.int32, len(self._sizes))
+                gone = known[np.isin(known, touched)].tolist()
+            for cycle in gone:
                 self._sizes.pop(cycle, None)
         for base in self._bases:
             first, stop = index.span(base)
             bounds = self._bounds[first:stop]
             if self._size_all:
                 rows = self._sized(index, base, touched)
+                nets = self._nets(index, base, rows)
                 paying += len(rows)
             else:
-                rows = self._best(index, base, bounds, first)
+                rows, nets = self._best(index, base, bounds, first)
                 paying += int(np.count_nonzero(bounds > 0))
-            found += rows[: self._top]
+            best = rows[: self._top]
+            # What costs leave most of: a row sorts by its gross profit.
+            best += [row for _, row in nets if row > best[-1]]
+            found += sorted(best) if nets else best
         return found, paying
+
+    def _nets(
+        self, index: CycleIndex, base: Address, rows: Sequence[_Row], known: Sequence[tuple[int, _Row]] = ()
+    ) -> list[tuple[int, _Row]]:
+        """(less its net, row) of the best `top` by net of `known` and `rows`: of those that anything is left to."""
+        costs = self._costs.get(base)
+        if costs is None or self._top is None:
+            return []
+        nets, pools = list(known), self._edges.pools
+        least = costs.least_gross(1)
+        for row in rows:
+            if -row[0] >= least:
+                kinds = [
+                    pool.kind for edge in index.edges_of(row[2]) if (pool := pools[edge >> 1]) is not None
+                ]
+                net = costs.net(row[3], kinds)
+                if net > 0:
+                    nets.append((-net, row))
+        nets.sort()
+        return nets[: self._top]
 
     def _sized(self, index: CycleIndex, base: Address, touched: Ints | None) -> list[_Row]:
         """All that pay of a base token, sorted."""
@@ -184,28 +254,40 @@ class Finder:
         self._rows[base] = rows
         return rows
 
-    def _best(self, index: CycleIndex, base: Address, bounds: NDArray[np.float64], first: int) -> list[_Row]:
-        """The best `top`, sorted, and perhaps some more: by falling bound, until none can be better."""
+    def _best(
+        self, index: CycleIndex, base: Address, bounds: NDArray[np.float64], first: int
+    ) -> tuple[list[_Row], list[tuple[int, _Row]]]:
+        """The best `top`, sorted, and perhaps some more: by falling bound, until none can be better.
+
+        With costs also all that can be among the best `top` after them; these once more, as `_nets` gives them.
+        """
         top = self._top or 1
         rows: list[_Row] = []
+        costs = self._costs.get(base)
+        nets: list[tuple[int, _Row]] = []
         for candidates in self._falling(base, bounds, top):
             cycles = candidates
             if len(rows) >= top:
                 # One that may gain as much could still come first, by its input.
-                cycles = cycles[bounds[cycles] >= -rows[top - 1][0]]
+                enough: float = -rows[top - 1][0]
+                if costs is not None:
+                    enough = min(enough, costs.least_gross(-nets[-1][0] if len(nets) >= top else 1))
+                cycles = cycles[bounds[cycles] >= enough]
                 if not len(cycles):
                     break
             numbers = (cycles + first).tolist()
             missing = np.array(sorted(number for number in numbers if number not in self._sizes), np.int32)
             for new, sizes in self._size(index, missing):
                 self._sizes.update(zip(new.tolist(), sizes, strict=True))
-            rows += [
+            more = [
                 (-size.profit, size.amount_in, number, size)
                 for number in numbers
                 if (size := self._sizes[number]) is not None
             ]
+            nets = self._nets(index, base, more, nets)
+            rows += more
             rows.sort()
-        return rows
+        return rows, nets
 
     def _falling(self, base: Address, bounds: NDArray[np.float64], top: int) -> Iterator[NDArray[np.intp]]:
         """Candidates by falling bound, in handfuls; which bound to look from is remembered between calls."""
@@ -236,7 +318,7 @@ class Finder:
         )  # fmt: skip
         if index.pools == tuple(state.pools):
             fresh._index, fresh._edges = index, Edges(len(index.pools))
-        fresh.find(state)
+        fresh.find(state, None, self._costs)
         pools = tuple(sorted(set(index.pools) ^ set(state.pools))) or tuple(
             index.pools[number]
             for number in index.used

@@ -2,7 +2,7 @@
 
 from arbtui.validation.checks import Candidate
 from arbtui.validation.policy import ValidationPolicy
-from arbtui.validation.ranking import FREE_LOAN, LoanCost, Ranked, rank
+from arbtui.validation.ranking import FREE_LOAN, LoanCost, Ranked, costs_of, rank
 from arbtui.validation.validator import OpportunityValidator, Verdict
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "Ranked",
     "ValidationPolicy",
     "Verdict",
+    "costs_of",
     "rank",
 ]

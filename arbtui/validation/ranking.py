@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from arbtui.domain import ConversionRate, Opportunity
+from arbtui.search import Costs
 from arbtui.units import PPM, Address, Wei, mul_div_up
-from arbtui.validation.checks import route_gas
+from arbtui.validation.checks import GAS_PRIOR_HOP, GAS_PRIOR_RUN, route_gas
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,25 @@ class Ranked:
     gas: int
     net_wei: int | None
     behind: str | None = None
+
+
+def costs_of(
+    rates: Mapping[Address, ConversionRate | None],
+    gas_price: Wei,
+    loan_cost: Callable[[Address], LoanCost] = lambda _: FREE_LOAN,
+) -> dict[Address, Costs | None]:
+    """What `rank` subtracts, for the search to keep what is best after it; None where there is no rate."""
+    hop_wei = {kind: gas * gas_price for kind, gas in GAS_PRIOR_HOP.items()}
+    costs: dict[Address, Costs | None] = {}
+    for token, rate in rates.items():
+        loan = loan_cost(token)
+        run_wei = (GAS_PRIOR_RUN + loan.gas) * gas_price
+        costs[token] = (
+            None
+            if rate is None
+            else Costs(loan.fee_ppm, (rate.denominator, rate.numerator), run_wei, hop_wei)
+        )
+    return costs
 
 
 def rank(

@@ -7,11 +7,11 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbtui.domain import BlockRef, Token
+from arbtui.domain import BlockRef, PoolKind, Token
 from arbtui.market import MarketState, Pool, UniswapV2Pool, UniswapV3Pool
 from arbtui.market.tick_math import sqrt_ratio_at_tick
-from arbtui.search import Finder, enumerate_cycles, find_opportunities
-from arbtui.units import Address, Ppm, Wei, parse_address
+from arbtui.search import Costs, Finder, enumerate_cycles, find_opportunities
+from arbtui.units import PPM, Address, Ppm, Wei, mul_div_up, parse_address
 
 TOKENS = [parse_address(f"0x{number:040x}") for number in range(1, 6)]
 PAIRS = [(a, b) for a in range(5) for b in range(a + 1, 5)]
@@ -87,6 +87,42 @@ def test_increments_find_what_a_full_pass_finds(data: st.DataObject, count: int,
         assert (
             best.find(state, names).opportunities == find_opportunities(state, bases, hops, 3).opportunities
         )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.integers(6, 12))
+def test_with_costs_the_best_by_net_are_there_too(data: st.DataObject, count: int) -> None:
+    pools = [data.draw(drawn_pools(number)) for number in range(count)]
+    base, top = TOKENS[0], 2
+    finders = [Finder([base], 3, top, size_all=size_all, check_every=1_000) for size_all in (False, True)]
+    changed: list[Address] | None = None
+    for _ in range(3):
+        state = market(pools)
+        gas = data.draw(st.sampled_from((0, 3, 10**6, 10**17)))
+        hop_gas = {PoolKind.UNISWAP_V2: gas, PoolKind.UNISWAP_V3: 2 * gas}
+        worth = data.draw(st.sampled_from(((1, 1), (3, 7), (10**6, 1))))
+        costs = Costs(data.draw(st.sampled_from((0, 900, 50_000))), worth, gas, hop_gas)
+        left = {}
+        everything = find_opportunities(state, [base], 3).opportunities
+        for found in everything:
+            fee = mul_div_up(found.amount_in, costs.fee_ppm, PPM)
+            used = gas + sum(hop_gas[hop.kind] for hop in found.path.hops)
+            net = (found.gross_profit - fee) * worth[0] - used * worth[1]
+            if net > 0:
+                left[found.id] = net
+        for finder in finders:
+            result = finder.find(state, changed, {base: costs}).opportunities
+            names = [found.id for found in result]
+            assert names[:top] == [found.id for found in everything[:top]]
+            assert sorted(names, key=[found.id for found in everything].index) == names
+            best = sorted((left[name] for name in names if name in left), reverse=True)[:top]
+            assert best == sorted(left.values(), reverse=True)[:top]
+            assert len(names) <= 2 * top
+        assert finders[0].find(state, []).opportunities == everything[:top], "without costs none is added"
+        numbers = data.draw(st.sets(st.integers(0, count - 1), max_size=3))
+        for number in numbers:
+            pools[number] = another(data, pools[number])
+        changed = [pools[number].address for number in numbers]
 
 
 def walks(state: MarketState, base: Address, hops: int) -> set[tuple[Address, ...]]:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-from arbtui.domain import ConversionRate, Opportunity, Path
-from arbtui.units import ETHER, GWEI, Address, Wei, parse_address
-from arbtui.validation import LoanCost, rank
+from arbtui.domain import BlockRef, ConversionRate, Opportunity, Path, Token
+from arbtui.market import MarketState, UniswapV2Pool
+from arbtui.search import Finder
+from arbtui.search.sizing import Size
+from arbtui.units import ETHER, GWEI, Address, Ppm, Wei, parse_address
+from arbtui.validation import LoanCost, costs_of, rank
 from arbtui.validation.checks import route_gas
 from tests.factories import DAI, WETH, opportunity, path
 
@@ -80,3 +83,44 @@ def test_equal_ones_stand_in_the_order_of_their_ids() -> None:
     forward = rank(several, {WETH.address: ONE_TO_ONE}, PRICE)
     assert forward == rank(reversed(several), {WETH.address: ONE_TO_ONE}, PRICE)
     assert [one.opportunity.id for one in forward] == sorted(one.id for one in several)
+
+
+def test_the_search_is_told_the_very_costs_that_the_rank_subtracts() -> None:
+    rate = ConversionRate(DAI, 2_500, 3, 7, (pool(1), pool(2)))
+    one = through(1, token_in_dai=True, gross=50 * ETHER)
+    costs = costs_of({DAI.address: rate, WETH.address: None}, PRICE, lambda _: LoanCost(501, 40_000))
+    assert costs[WETH.address] is None
+    told = costs[DAI.address]
+    assert told is not None
+    net = told.net(Size(one.amount_in, one.amount_out), [hop.kind for hop in one.path.hops])
+    (ranked,) = rank([one], {DAI.address: rate}, PRICE, lambda _: LoanCost(501, 40_000))
+    assert net // rate.numerator == ranked.net_wei
+    # Nothing that leaves as much has a gross profit below what the search looks from.
+    assert told.least_gross(net) < one.gross_profit
+
+
+def test_cycles_of_a_large_gross_profit_do_not_hide_those_that_leave_something() -> None:
+    base, *tokens = (pool(number) for number in range(1, 60))
+    pools = []
+    for number, token in enumerate(tokens):
+        # The first 50 pairs are deep and little apart: the loan takes more than they bring.
+        deep = number < 50
+        reserve = 10**25 if deep else 4 * 10**20
+        above = reserve * (10_068 if deep else 11_000) // 10_000
+        pools += [
+            UniswapV2Pool(pool(1_000 + 2 * number), "a", base, token, Ppm(3000), reserve, reserve),
+            UniswapV2Pool(pool(1_001 + 2 * number), "b", base, token, Ppm(3000), above, reserve),
+        ]
+    block = BlockRef(1, "0x01", "0x00", 0, Wei(0), 0, 0)
+    known = {address: Token(address, "", 18) for address in (base, *tokens)}
+    state = MarketState(block, known, {one.address: one for one in pools})
+    rates = {base: ConversionRate(known[base], 1, 1, 1, ())}
+    cost = LoanCost(900, 50_000)
+    finder = Finder([base], 3, 50, size_all=False)
+    found = finder.find(state, None, costs_of(rates, PRICE, lambda _: cost)).opportunities
+    ranked = rank(found, rates, PRICE, lambda _: cost)
+    assert len(ranked) == 58
+    assert sum((one.net_wei or 0) > 0 for one in ranked) == 8
+    assert all((one.net_wei or 0) > 0 for one in ranked[:8])
+    blind = rank(finder.find(state, []).opportunities, rates, PRICE, lambda _: cost)
+    assert not any((one.net_wei or 0) > 0 for one in blind)
