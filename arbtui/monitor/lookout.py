@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,6 +24,16 @@ from arbtui.units import format_amount
 #: Most rows of one table that a look takes up; the rest is for the next.
 PAGE = 5_000
 _QUOTES = 400
+#: Most settlements that are waited for.
+_UNSETTLED = 500
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{40}\b")
+#: What a node can be that somebody should know of.
+_NODE_STATES = {
+    "down": Level.ERROR,
+    "quarantined": Level.ERROR,
+    "stale": Level.WARNING,
+    "limited": Level.WARNING,
+}
 _GONE_AFTER = 5
 #: Reasons a lender gives that are not about the amount or the token asked for.
 _GONE = frozenset({"paused", "inactive", "flash_loans_disabled", "not_live", "no_code", "unreadable"})
@@ -35,6 +46,7 @@ _INCIDENTS: dict[str, tuple[str, Level]] = {
     "cancel": ("recovery", Level.WARNING),
     "recovery": ("recovery", Level.WARNING),
     "foreign_nonce": ("key", Level.ERROR),
+    "stopped": ("stopped", Level.ERROR),
     "send": ("send", Level.WARNING),
     "breaker": ("pause", Level.ERROR),
 }
@@ -84,18 +96,27 @@ class Lookout:
             )
             head = self._head(run)
             new_marks = dict(marks)
-            events = [*self._incidents(marks, new_marks), *self._moves(marks, new_marks)]
+            # Since when somebody watches: a watch that is begun anew knows of what ended before it.
+            began = new_marks.setdefault("began", self._began)
+            nodes = self._states(run)
+            stopped = self._stopped()
+            events = [
+                *self._incidents(marks, new_marks, nodes, {row["execution_id"] for row in stopped}),
+                *self._moves(marks, new_marks),
+            ]
             if version != self._rates[0]:
                 self._rates = (version, list(self._bounds(now)))
             standing = [
                 *self._tickets(run, head),
                 *self._stuck(now),
                 *self._halted(),
+                *self._stops(stopped),
                 *self._unreconciled(),
                 *self._lenders(run, marks, new_marks),
                 *self._rates[1],
-                *self._engine(run, pid),
+                *self._engine(run, pid, began),
                 *self._node(head, pid, now),
+                *self._bad_nodes(nodes, pid),
                 *self._gas(head),
             ]
         standing += self._disk(directory)
@@ -118,18 +139,25 @@ class Lookout:
         new[table] = min(last, first + PAGE)
         return first, new[table]
 
-    def _incidents(self, marks: dict[str, Any], new: dict[str, Any]) -> Iterator[Alarm]:
+    def _incidents(
+        self, marks: dict[str, Any], new: dict[str, Any], nodes: list[Row], stopped: set[Any]
+    ) -> Iterator[Alarm]:
         bounds = self._since("incident", marks, new)
         for row in self._reader.query("SELECT * FROM incident WHERE id > ? AND id <= ? ORDER BY id", bounds):
             kind = str(row["kind"])
             if kind == "unreconciled":
                 continue  # it stands until somebody has acknowledged it
+            if kind == "stopped" and row["execution_id"] in stopped:
+                continue  # the same
+            node = _node_of(str(row["detail"]), nodes) if kind in ("node", "disagree") else None
+            if node is not None and re.match(
+                rf"{re.escape(node['name'])} is (ok|{node['state']})\b", str(row["detail"])
+            ):
+                continue  # it stands, or its end is told
             rule, level = _INCIDENTS.get(kind, ("incident", Level.WARNING))
             if kind.startswith("recover"):
                 rule = "recovery"
-            subject = {"send": str(row["error_class"]), "recovery": str(row["execution_id"] or kind)}.get(
-                rule, str(row["execution_id"] or "") if rule == "key" else kind
-            )
+            subject = _subject(row, rule, node)
             said = unmarked(row["detail"]) or "no detail"
             of = f", execution {_short(row['execution_id'])}" if row["execution_id"] else ""
             error = f" {unmarked(row['error_class'], 40)}" if row["error_class"] else ""
@@ -139,17 +167,24 @@ class Lookout:
         bounds = self._since("execution_event", marks, new)
         rows = self._reader.query(
             "SELECT v.execution_id, v.to_status, v.reason AS why, x.lender, x.net_wei, x.expected_net_wei,"
-            " x.mined_block"
+            " x.mined_block, x.status, v.id"
             " FROM execution_event AS v JOIN v_execution AS x ON x.id = v.execution_id"
-            " WHERE v.id > ? AND v.id <= ? AND (v.to_status IN ('mined', 'reverted', 'cancelled')"
-            " OR v.reason LIKE '%the journal at start%') ORDER BY v.id",
-            bounds,
+            " WHERE (v.id > ?1 AND v.id <= ?2 AND (v.to_status IN ('mined', 'reverted', 'cancelled')"
+            " OR v.reason LIKE '%the journal at start%'))"
+            " OR v.id IN (SELECT value FROM json_each(?3)) ORDER BY v.id",
+            (*bounds, json.dumps(marks.get("unsettled", []))),
         )
+        unsettled: list[int] = []
         for row in rows:
             name, status = str(row["execution_id"]), str(row["to_status"])
+            settled = row["net_wei"] is not None
             net = int(row["net_wei"] or 0)
             lender = unmarked(row["lender"], 24)
-            if "the journal at start" in str(row["why"]):
+            if not settled and status in ("mined", "reverted", "cancelled") and row["status"] == status:
+                # After a crash its settlement is written later than its outcome.
+                unsettled.append(int(row["id"]))
+            seen = int(row["id"]) <= bounds[0]
+            if not seen and "the journal at start" in str(row["why"]):
                 yield Alarm(
                     "recovery",
                     name,
@@ -163,9 +198,11 @@ class Lookout:
                     f" in block {row['mined_block']}, expected {expected}"
                 )
                 yield Alarm("loss", name, Level.ERROR, own(text))
-            if status == "reverted":
-                text = f"reverted through {lender}: execution {_short(name)}, gas {self._coin(-net)}"
+            if status == "reverted" and not seen:
+                gas = self._coin(-net if settled else None)
+                text = f"reverted through {lender}: execution {_short(name)}, gas {gas}"
                 yield Alarm("revert", str(row["lender"]), Level.WARNING, own(text))
+        new["unsettled"] = unsettled[-_UNSETTLED:]
 
     def _summary(self, now: str, marks: dict[str, Any], new: dict[str, Any]) -> Iterator[Alarm]:
         hour = self._policy.summary_hour
@@ -244,6 +281,23 @@ class Lookout:
             text = f"sending is stopped by {rows[0]['kind']}" + (f" (by {by})" if by else "")
             yield Alarm("pause", "command", Level.ERROR, text)
 
+    def _stopped(self) -> list[Row]:
+        """The first stop of each execution since somebody acknowledged. What was decided later shows that one did."""
+        return self._reader.query(
+            "SELECT min(i.id) AS id, i.execution_id, i.detail FROM incident AS i WHERE i.kind = 'stopped'"
+            " AND i.at >= coalesce((SELECT max(c.taken_at) FROM command AS c WHERE c.kind = 'acknowledge'"
+            " AND c.result = 'acknowledged' AND json_extract(c.argument, '$.id') IS NULL), '')"
+            " AND i.at >= coalesce((SELECT max(e.decided_at) FROM execution AS e), '')"
+            " GROUP BY i.execution_id LIMIT 100"
+        )
+
+    def _stops(self, rows: list[Row]) -> Iterator[Alarm]:
+        for row in rows:
+            of = f" (execution {_short(row['execution_id'])})" if row["execution_id"] else ""
+            text = f"the account is stopped{of}: {unmarked(row['detail'], 300)}; see arbtui recover"
+            # By its number: stopped again, after somebody acknowledged, is another one.
+            yield Alarm("stopped", f"since {row['id']}", Level.ERROR, text)
+
     def _unreconciled(self) -> Iterator[Alarm]:
         for row in self._reader.query(
             "SELECT s.execution_id, s.block, s.difference FROM settlement AS s JOIN execution AS e"
@@ -304,7 +358,7 @@ class Lookout:
             )
             yield Alarm("realised", "", Level.WARNING, own(text))
 
-    def _engine(self, run: Row | None, pid: int | None) -> Iterator[Alarm]:
+    def _engine(self, run: Row | None, pid: int | None, began: str) -> Iterator[Alarm]:
         if run is None or pid is not None:
             return
         if run["ended_at"] is None:
@@ -314,7 +368,7 @@ class Lookout:
                 Level.ERROR,
                 "the engine is gone without a word: no process holds the store",
             )
-        elif run["ended_at"] >= self._began:
+        elif run["ended_at"] >= began:
             yield Alarm("engine_stopped", "", Level.WARNING, "the engine was stopped")
 
     def _node(self, head: Row | None, pid: int | None, now: str) -> Iterator[Alarm]:
@@ -324,6 +378,28 @@ class Lookout:
         if age > max(15.0, self._policy.stale_blocks * self._block_time_s):
             text = f"no new block since {head['number']}: the node is down or stale"
             yield Alarm("node_stale", "", Level.ERROR, text)
+
+    def _states(self, run: Row | None) -> list[Row]:
+        """What the newest run tells of its nodes."""
+        return self._reader.query(
+            "SELECT name, state, detail FROM node WHERE run = ? ORDER BY name LIMIT 100",
+            (run["id"] if run else "",),
+        )
+
+    def _bad_nodes(self, nodes: list[Row], pid: int | None) -> Iterator[Alarm]:
+        if pid is None:
+            return
+        for row in nodes:
+            level = _NODE_STATES.get(str(row["state"]))
+            if level is None:
+                continue
+            why = f": {unmarked(row['detail'])}" if row["detail"] else ""
+            yield Alarm(
+                "node",
+                f"{row['state']}: {row['name']}",
+                level,
+                f"{unmarked(row['name'], 64)} is {row['state']}{why}",
+            )
 
     def _gas(self, head: Row | None) -> Iterator[Alarm]:
         if head is None or head["wallet_balance"] is None:
@@ -344,6 +420,28 @@ class Lookout:
         if wei is None:
             return "-"
         return f"{format_amount(int(wei), self._native.decimals, 6)} {unmarked(self._native.symbol, 12)}"
+
+
+def _node_of(detail: str, nodes: list[Row]) -> Row | None:
+    """The node that a detail begins with, or else has in it."""
+    named = [row for row in nodes if re.search(rf"(?<![\w.-]){re.escape(row['name'])}(?![\w-])", detail)]
+    return min(named, key=lambda row: detail.index(row["name"]), default=None)
+
+
+def _subject(row: Row, rule: str, node: Row | None) -> str:
+    """What an incident is about: an execution, a node or a pool where there is one, else its kind."""
+    kind, execution = str(row["kind"]), str(row["execution_id"] or "")
+    if rule == "send":
+        return str(row["error_class"])
+    if rule in ("key", "recovery"):
+        return execution or ("" if rule == "key" else kind)
+    if rule == "stopped":
+        return f"event {row['id']}"
+    if node is not None:
+        return f"{kind} {node['name']}"
+    pool = _ADDRESS.search(str(row["detail"]))
+    about = execution or (pool.group().lower() if pool else "")
+    return f"{kind} {about}" if about else kind
 
 
 def _short(value: object) -> str:

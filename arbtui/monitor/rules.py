@@ -13,10 +13,11 @@ RULES: dict[str, str] = {
     "loss": "a trade lost money, or a revert or cancel cost more than loss_above_wei (urgent)",
     "revert": "an execution was mined and reverted",
     "pause": "sending is paused or killed, or a breaker tripped",
+    "stopped": "the account is stopped: nothing is signed until somebody acknowledges (urgent)",
     "stuck": "a transaction is in flight for longer than stuck_s",
     "recovery": "recovery is needed or was done: a cancel, an execution taken up after a restart",
     "key": "somebody else signs with our key: a nonce went to a transaction that is not ours (urgent)",
-    "node": "the node failed a block's work, or nodes disagree",
+    "node": "a node is down, behind, limited or quarantined, failed a block's work, or nodes disagree",
     "node_stale": "no new block for stale_blocks",
     "reorg": "the head did not go forward",
     "low_gas": "the wallet holds less than low_gas_wei",
@@ -30,7 +31,7 @@ RULES: dict[str, str] = {
     "incident": "anything else the engine wrote down as an incident",
     "summary": "once a day, at summary_hour",
 }
-URGENT = frozenset({"loss", "key", "unreconciled", "engine_stopped"})
+URGENT = frozenset({"loss", "key", "stopped", "unreconciled", "engine_stopped"})
 
 
 class Level(StrEnum):

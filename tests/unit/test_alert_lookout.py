@@ -298,3 +298,107 @@ def test_a_flood_is_taken_up_in_pages(store: Store, look: Look, engine: StoreLoc
             batch.incident("reorg", str(number))
     counts = [len(look().events) for _ in range(3)]
     assert counts == [5_000, 5_000, 0]
+
+
+def test_a_stopped_account_stands_until_acknowledged_and_each_stop_is_told(
+    store: Store, look: Look, engine: StoreLock, tmp_path: Path
+) -> None:
+    from arbtui.store import CommandPost
+
+    with store.batch() as batch:
+        head(batch)
+        batch.incident("stopped", "why", execution_id="e1", at=make.at(1))
+    first = look().standing[0]
+    assert (first.rule, first.urgent) == ("stopped", True)
+    with CommandPost(tmp_path, "live") as post:
+        number = post.post("acknowledge", {})
+    store._clock = lambda: make.at(2)
+    with store.batch() as batch:
+        batch.command_taken(number, "acknowledged")
+    assert rules(look()) == []
+    with store.batch() as batch:
+        batch.incident("stopped", "again", execution_id="e1", at=make.at(3))
+    found = look()
+    assert rules(found) == ["stopped"]
+    assert found.standing[0].subject != first.subject
+
+
+def test_a_stop_that_nobody_saw_stand_is_told_all_the_same(
+    store: Store, look: Look, engine: StoreLock
+) -> None:
+    with store.batch() as batch:
+        head(batch)
+    look()
+    with store.batch() as batch:
+        batch.incident("stopped", "why", execution_id="e1", at=make.at(1))
+        execute(batch, "e2", S.MINED, decided=5)
+    found = look()
+    assert [a.rule for a in found.events] == ["stopped"]
+    assert found.standing == []
+
+
+def node(batch: Batch, name: str, state: str) -> None:
+    batch.node(
+        name, state, "no answer", head=1, lag=0, latency_ms=1.0, calls=1, failures=0, refusals={},
+        disagreements=0, unknown_blocks=0,
+    )  # fmt: skip
+
+
+def test_each_node_stands_for_itself_and_ends(store: Store, look: Look, engine: StoreLock) -> None:
+    with store.batch() as batch:
+        head(batch)
+    look()
+    with store.batch() as batch:
+        node(batch, "alpha", "down")
+        node(batch, "beta", "ok")
+        batch.incident("node", "alpha is down: no answer")
+        batch.incident("node", "beta is disagreeing")
+    found = look()
+    assert [a.text for a in found.standing] == ["alpha is down: no answer"]
+    assert [a.subject for a in found.events] == ["node beta"]
+    with store.batch() as batch:
+        node(batch, "alpha", "ok")
+        batch.incident("node", "alpha is ok")
+    assert rules(look()) == []
+
+
+def test_pools_and_executions_are_told_apart(store: Store, look: Look, engine: StoreLock) -> None:
+    with store.batch() as batch:
+        head(batch)
+    look()
+    with store.batch() as batch:
+        batch.incident("market", f"pool {make.POOL_A} drifted: x")
+        batch.incident("market", f"pool {make.POOL_B} drifted: x")
+        batch.incident("gap", "x", execution_id="e1")
+        batch.incident("gap", "x", execution_id="e2")
+    assert len({a.key for a in look().events}) == 4
+
+
+def test_an_engine_that_was_stopped_is_still_so_for_a_watch_begun_anew(store: Store, look: Look) -> None:
+    with store.batch() as batch:
+        head(batch)
+    look(NOW)
+    store._clock = lambda: make.at(NOW + 1)
+    store.end_run()
+    assert only(look(NOW + 2)) == "the engine was stopped"
+    assert only(look(NOW + 300)) == "the engine was stopped", "each look is of a new watch"
+
+
+def test_a_loss_whose_settlement_comes_later_is_told_once(
+    store: Store, look: Look, engine: StoreLock
+) -> None:
+    with store.batch() as batch:
+        head(batch)
+    look()
+    ticket = make.ticket("t1")
+    with store.batch() as batch:
+        batch.ticket(ticket, {})
+        batch.decision(make.decision(ticket.id))
+        batch.execution("e1", ticket, S.PREPARED, decided_at=make.at(1), nonce=41)
+        batch.execution_moved("e1", S.PREPARED, S.SUBMITTED, "handed to the node", make.at(2))
+        batch.execution_moved("e1", S.SUBMITTED, S.MINED, "told", make.at(3))
+    assert rules(look()) == []
+    with store.batch() as batch:
+        batch.settlement(make.settlement("e1", gross=1), make.ROLES, make.TOKENS)
+    assert rules(look()) == ["loss"]
+    assert rules(look()) == []
