@@ -3,24 +3,31 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from arbtui.cli.common import config_option, emit, json_option, table
 from arbtui.config import Config, load_config
 from arbtui.domain import NATIVE, Token
-from arbtui.errors import UsageError
+from arbtui.errors import StoreError, UsageError
 from arbtui.monitor.channels import Channel, open_channels
 from arbtui.monitor.lookout import Lookout
-from arbtui.monitor.rules import RULES
+from arbtui.monitor.rules import RULES, unmarked
 from arbtui.monitor.times import local_time
-from arbtui.monitor.watch import Watch
-from arbtui.store import StoreReader, open_store, utc_now
-from arbtui.store.alerts import AlertsLock, AlertStore
+from arbtui.monitor.watch import Sender, Watch
+from arbtui.store import open_store, utc_now
+from arbtui.store.alerts import FILE, AlertsLock, AlertStore
 from arbtui.store.database import Family, metrics_path
 from arbtui.text import safe_text
+
+T = TypeVar("T")
+#: A file that cannot be opened for so long is told of: an engine that begins, or upgrades it, needs a moment.
+PATIENCE_S = 10.0
+#: A channel that did not take that is tried again after so long.
+AGAIN_S = 60.0
 
 
 @click.group()
@@ -37,7 +44,15 @@ def test(config_file: str | None, as_json: bool) -> int:
     found = []
     for channel in _channels(config):
         sent = channel.send("info", f"{_who(config)}: test", "This is a test: alerts of ARBTUI arrive here.")
-        found.append({"channel": channel.name, "ok": sent.ok, "attempts": sent.attempts, "error": sent.error})
+        found.append(
+            {
+                "channel": channel.name,
+                "key": channel.key,
+                "ok": sent.ok,
+                "attempts": sent.attempts,
+                "error": sent.error,
+            }
+        )
     if as_json:
         emit({"channels": found})
     else:
@@ -57,15 +72,16 @@ def listing(limit: int, config_file: str | None, as_json: bool) -> int:
     """What holds now, what was told, and what each channel took."""
     config = load_config(config_file)
     with AlertStore(config.store.directory, writing=False) as store:
-        alarms, told, channels = store.alarms(), store.messages(limit), store.channels()
+        alarms, told, channels = store.all_alarms(), store.messages(limit), store.channels()
     if as_json:
         emit({"alarms": alarms, "messages": told, "channels": channels})
         return 0
     table(
-        ["now", "level", "rule", "times", "last", "what"],
+        ["now", "store", "level", "rule", "times", "last", "what"],
         [
             [
                 "yes" if a["standing"] else "",
+                a["family"],
                 a["level"],
                 a["rule"],
                 a["count"],
@@ -74,7 +90,7 @@ def listing(limit: int, config_file: str | None, as_json: bool) -> int:
             ]
             for a in alarms[:limit]
         ],
-        right=(3,),
+        right=(4,),
     )
     click.echo()
     table(
@@ -138,10 +154,31 @@ def watch(family: str, seconds: float | None, config_file: str | None) -> int:
     def over() -> bool:
         return bool(stopping) or (end is not None and time.monotonic() >= end)
 
-    with _reader(directory, which, over) as reader:
+    who = _who(config) + ("" if which == "live" else f" {which}")
+    with contextlib.ExitStack() as stack:
+        reader = _opened(
+            "the store",
+            metrics_path(directory, which),
+            lambda: open_store(directory, which),
+            channels,
+            who,
+            over,
+        )
         if reader is None:
             return 0
-        with AlertsLock(directory), AlertStore(directory, writing=True) as store:
+        stack.enter_context(reader)
+        stack.enter_context(AlertsLock(directory))
+        store = _opened(
+            "the alerts file",
+            directory / FILE,
+            lambda: AlertStore(directory, writing=True, family=which),
+            channels,
+            who,
+            over,
+        )
+        if store is None:
+            return 0
+        with store:
             lookout = Lookout(
                 reader,
                 config.alerts,
@@ -155,7 +192,7 @@ def watch(family: str, seconds: float | None, config_file: str | None) -> int:
                 store,
                 channels,
                 cooldown_s=config.alerts.cooldown_s,
-                who=_who(config),
+                who=who,
                 now=utc_now,
             )
             try:
@@ -168,25 +205,45 @@ def watch(family: str, seconds: float | None, config_file: str | None) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def _reader(directory: Path, family: Family, over: object) -> Iterator[StoreReader | None]:
-    """The store, once there is one."""
-    told = False
-    while not metrics_path(directory, family).exists():
-        if not told:
-            click.echo(f"there is no store in {directory} yet; waiting for one", err=True)
-            told = True
-        if callable(over) and over():
-            yield None
-            return
-        time.sleep(0.2)
-    with open_store(directory, family) as reader:
-        yield reader
+def _opened(
+    what: str,
+    path: Path,
+    attempt: Callable[[], T],
+    channels: Sequence[Sender],
+    who: str,
+    over: Callable[[], bool],
+) -> T | None:
+    """What `attempt` opens, once it can; None where it is over first. A file that stays shut is told of, once."""
+    missing = False
+    since = time.monotonic()
+    due, again = list(channels), 0.0
+    while not over():
+        try:
+            found = attempt()
+        except StoreError as error:
+            if not path.exists() and what == "the store":
+                if not missing:
+                    click.echo(f"there is no store in {path.parent} yet; waiting for one", err=True)
+                missing, since = True, time.monotonic()
+            elif time.monotonic() >= max(since + PATIENCE_S, again) and due:
+                if len(due) == len(channels):
+                    click.echo(str(error), err=True)
+                why = unmarked(str(error).removeprefix(str(path)).lstrip(": "), 200)
+                text = f"nothing is watched: {what} cannot be opened: {why}"
+                due = [one for one in due if not one.send("error", f"{who}: error", text).ok]
+                again = time.monotonic() + AGAIN_S
+            _sleep(0.2, over)
+            continue
+        for channel in channels:
+            if channel not in due:
+                channel.send("info", f"{who}: info", f"{what} can be opened again")
+        return found
+    return None
 
 
-def _sleep(seconds: float, over: object) -> None:
+def _sleep(seconds: float, over: Callable[[], bool]) -> None:
     end = time.monotonic() + seconds
-    while time.monotonic() < end and callable(over) and not over():
+    while time.monotonic() < end and not over():
         time.sleep(min(0.2, seconds))
 
 

@@ -9,9 +9,9 @@ from arbtui.monitor.rules import Alarm, Level
 
 #: An event that has not come again for so long begins anew.
 QUIET_S = 3_600.0
-#: One message's greatest size; messengers take at least this.
+#: One message's greatest size; of what is longer than a messenger takes (Discord: 2,000), apprise makes several.
 MESSAGE_LINES = 40
-MESSAGE_CHARACTERS = 3_000
+MESSAGE_CHARACTERS = 1_700
 _ORDER = (Level.ERROR, Level.WARNING, Level.INFO)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote_plus
 
 from pydantic import SecretStr
 from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential_jitter
@@ -19,6 +21,9 @@ from arbtui.errors import UsageError
 from arbtui.text import redact, safe_text
 
 ATTEMPTS = 3
+_ROUNDS = 100_000
+#: Libraries that log the path of what they ask for, which for many services is the password.
+_TALKERS = ("apprise", "requests", "requests_oauthlib", "urllib3")
 _WAIT = wait_exponential_jitter(multiplier=0.5, max=5, jitter=0.2)
 
 
@@ -32,7 +37,10 @@ class Sent:
 
 
 class Channel:
-    """One address. `name` is its number and kind, such as "1 (mailto)": the address itself is never shown."""
+    """One address, which is never shown. `name` is its number and kind, such as "1 (mailto)".
+
+    `key` names it in the alerts file, wherever it stands in the list: its kind and a slow, short digest of it.
+    """
 
     def __init__(self, number: int, url: SecretStr, *, wait: wait_base = _WAIT) -> None:
         apprise = _apprise()
@@ -41,6 +49,8 @@ class Channel:
         self._apprise = apprise.Apprise()
         kind = self._url.partition("://")[0]
         self.name = f"{number} ({safe_text(kind, 16)})"
+        digest = hashlib.pbkdf2_hmac("sha256", self._url.encode(), b"arbtui alerts", _ROUNDS, 4)
+        self.key = f"{safe_text(kind, 16)} {digest.hex()}"
         with _SAID.here(), warnings.catch_warnings():
             # The first address loads every plugin, and with them what they import.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -49,6 +59,9 @@ class Channel:
             raise UsageError(
                 f"alerts.urls: number {number} ({safe_text(kind, 16)}) is no address that apprise understands"
             )
+        for service in self._apprise:
+            # By default a text that is too long for the service is left to it, and it refuses.
+            service.overflow_mode = apprise.OverflowMode.SPLIT
 
     def send(self, level: str, title: str, body: str) -> Sent:
         """Up to ATTEMPTS times, with growing pauses; it never raises for what the service does."""
@@ -88,15 +101,23 @@ class Channel:
     def _scrubbed(self, said: Sequence[str]) -> str:
         """What apprise said, without any part of the address but its kind."""
         text = redact(said[-1]) if said else "the service did not take it"
-        for part in sorted(re.split(r"[:/?&=@#,]+", self._url.partition("://")[2]), key=len, reverse=True):
+        address = self._url.partition("://")[2]
+        parts = re.split(r"[:/?&=@#,]+", address)
+        # Decoded before it is cut, too: a path may hold an address of its own.
+        parts += [unquote_plus(part) for part in parts] + re.split(r"[:/?&=@#,]+", unquote_plus(address))
+        for part in sorted(set(parts), key=len, reverse=True):
             if len(part) >= 3:
                 text = text.replace(part, "…")
         return safe_text(text, 200)
 
 
 def open_channels(urls: Sequence[SecretStr], **changes: Any) -> list[Channel]:
-    """A channel for each address. Raises UsageError for one that apprise does not know, or without apprise."""
-    return [Channel(number, url, **changes) for number, url in enumerate(urls, 1)]
+    """A channel for each address, once. Raises UsageError for one that apprise does not know, or without apprise."""
+    found: dict[str, Channel] = {}
+    for number, url in enumerate(urls, 1):
+        channel = Channel(number, url, **changes)
+        found.setdefault(channel.key, channel)
+    return list(found.values())
 
 
 def _apprise() -> Any:
@@ -104,6 +125,8 @@ def _apprise() -> Any:
         import apprise
     except ImportError:
         raise UsageError("alerts need the extra: pip install 'arbtui[alerts]'") from None
+    for name in _TALKERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
     return apprise
 
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from arbtui.errors import StoreError
 from arbtui.store import migrations
+from arbtui.store.database import Family
 from arbtui.store.driver import mapped, open_reader, open_writer, sqlite3, transaction
 from arbtui.store.lock import FileLock
 
@@ -29,10 +30,15 @@ class AlertsLock(FileLock):
 
 
 class AlertStore:
-    """Alarms, messages and deliveries. Raises StoreError, one line."""
+    """Alarms, messages and deliveries. Raises StoreError, one line.
 
-    def __init__(self, directory: Path, *, writing: bool) -> None:
+    Marks and alarms are those of one family of the store; in the file its name stands before theirs. Messages go to
+    the same people whichever it is.
+    """
+
+    def __init__(self, directory: Path, *, writing: bool, family: Family = "live") -> None:
         self.path = Path(directory) / FILE
+        self._prefix = f"{family}:"
         with mapped(self.path):
             if writing:
                 self._connection = open_writer(self.path)
@@ -66,11 +72,28 @@ class AlertStore:
             return [dict(row) for row in self._connection.execute(sql, values)]
 
     def marks(self) -> dict[str, Any]:
-        return {str(row["name"]): json.loads(row["value"]) for row in self._query("SELECT * FROM mark")}
+        return {
+            str(row["name"]).removeprefix(self._prefix): json.loads(row["value"])
+            for row in self._query("SELECT * FROM mark WHERE instr(name, ?) = 1", (self._prefix,))
+        }
 
     def alarms(self) -> list[Row]:
-        """Every (rule, subject) of late, the newest first."""
-        return self._query("SELECT * FROM alarm ORDER BY last_at DESC, rule, subject")
+        """Every (rule, subject) of late of this family, the newest first."""
+        return [
+            {**row, "subject": str(row["subject"]).removeprefix(self._prefix)}
+            for row in self._query(
+                "SELECT * FROM alarm WHERE instr(subject, ?) = 1 ORDER BY last_at DESC, rule, subject",
+                (self._prefix,),
+            )
+        ]
+
+    def all_alarms(self) -> list[Row]:
+        """Those of every family, each with its `family`, the newest first."""
+        found = []
+        for row in self._query("SELECT * FROM alarm ORDER BY last_at DESC, rule, subject"):
+            family, _, subject = str(row["subject"]).partition(":")
+            found.append({**row, "family": family, "subject": subject})
+        return found
 
     def messages(self, limit: int = 50) -> list[Row]:
         """The newest messages, each with its `deliveries`."""
@@ -112,16 +135,21 @@ class AlertStore:
         `messages` are (level, title, body); each is owed to every channel.
         """
         with mapped(self.path), transaction(self._connection):
-            self._connection.execute("DELETE FROM alarm")
+            # Of this family, and what has none: it is of before there were any.
+            self._connection.execute(
+                "DELETE FROM alarm WHERE instr(subject, ?) = 1"
+                " OR (instr(subject, 'live:') <> 1 AND instr(subject, 'paper:') <> 1)",
+                (self._prefix,),
+            )
             self._connection.executemany(
                 "INSERT INTO alarm (rule, subject, level, text, standing, count, told_count, first_at, last_at,"
                 " told_at, next_at) VALUES (:rule, :subject, :level, :text, :standing, :count, :told_count,"
                 " :first_at, :last_at, :told_at, :next_at)",
-                [dict(alarm) for alarm in alarms],
+                [{**alarm, "subject": self._prefix + str(alarm["subject"])} for alarm in alarms],
             )
             self._connection.executemany(
                 "INSERT INTO mark (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                [(name, json.dumps(value)) for name, value in marks.items()],
+                [(self._prefix + name, json.dumps(value)) for name, value in marks.items()],
             )
             for message in messages:
                 cursor = self._connection.execute(
@@ -134,6 +162,15 @@ class AlertStore:
             newest = self._connection.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()[0]
             for table, column in (("delivery", "message_id"), ("message", "id")):
                 self._connection.execute(f"DELETE FROM {table} WHERE {column} <= ?", (newest - KEEP,))  # noqa: S608
+
+    def give_up_others(self, channels: Sequence[str], at: str) -> None:
+        """What waits for a channel that is none of these any more is given up."""
+        with mapped(self.path), transaction(self._connection):
+            self._connection.execute(
+                "UPDATE delivery SET state = 'given_up', error = 'there is no such channel any more', at = ?"
+                " WHERE state = 'waiting' AND channel NOT IN (SELECT value FROM json_each(?))",
+                (at, json.dumps(list(channels))),
+            )
 
     def delivered(
         self, channel: str, message_ids: Sequence[int], state: str, attempts: int, error: str, at: str

@@ -28,7 +28,7 @@ GROWTH = 1_000_000
 class Sink:
     """Takes everything."""
 
-    name = "1 (sink)"
+    key = "sink"
     taken = 0
 
     def send(self, level: str, title: str, body: str) -> Sent:

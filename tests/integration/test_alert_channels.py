@@ -271,7 +271,7 @@ def test_a_dead_channel_keeps_nobody_waiting_and_gets_all_of_it_later(
     assert len(sound_hook.bodies) == 8
     assert hook.bodies == []
     with AlertStore(tmp_path, writing=False) as told:
-        (failing,) = [c for c in told.channels() if c["channel"] == "1 (json)"]
+        (failing,) = [c for c in told.channels() if c["channel"].startswith("json") and c["waiting"]]
     assert (failing["delivered"], failing["waiting"], failing["attempts"]) == (0, 8, 3)
     assert failing["error"]
     clock.seconds += BACKOFF_S + 1
@@ -476,3 +476,150 @@ def test_the_watch_as_a_process_tells_of_an_engine_that_was_killed(
     assert [(a["rule"], a["standing"]) for a in told["alarms"]] == [("engine_stopped", 1)]
     assert told["channels"][0]["delivered"] == 1
     assert "engine_stopped" in run(capsys, "alert", "list", "--config", file)[1]
+
+
+# ---- what a review found
+
+
+@dataclass
+class Fussy:
+    """Takes everything but what has a word in it."""
+
+    word: str
+    key: str = "fussy"
+    taken: list[str] = field(default_factory=list)
+
+    def send(self, level: str, title: str, body: str) -> Sent:
+        if self.word in body:
+            return Sent(False, 3, "too long")
+        self.taken.append(body)
+        return Sent(True, 1, "")
+
+
+def test_a_message_that_is_refused_keeps_no_other_waiting(
+    engine: Store, watching: Watching, clock: Clock
+) -> None:
+    fussy = Fussy("poison")
+    watch = watching(fussy)
+    incidents(engine, kind="poison")
+    for look in range(6):
+        if look == 3:
+            incidents(engine, kind="sound")
+        watch.tick()
+        watch.drain(5)
+        clock.seconds += 50
+    assert fussy.taken == ["sound: number 0"]
+
+
+def test_a_long_message_is_split_for_a_service_that_takes_less() -> None:
+    one = channel(f"discord://{'1' * 18}/{'a' * 60}")
+    (service,) = one._apprise
+    parts = service._apply_overflow("word " * 600, title="t")
+    assert len(parts) > 1
+    assert all(len(part["body"]) + len(part["title"]) <= 2_000 for part in parts)
+
+
+def test_live_and_paper_keep_their_marks_and_alarms_apart(tmp_path: Path) -> None:
+    row = {
+        "rule": "node", "subject": "a", "level": "info", "text": "", "standing": 1, "count": 1, "told_count": 1,
+        "first_at": make.at(), "last_at": make.at(), "told_at": None, "next_at": None,
+    }  # fmt: skip
+    with AlertStore(tmp_path, writing=True) as live:
+        live.told({"incident": 9}, [row], [], [], make.at())
+    with AlertStore(tmp_path, writing=True, family="paper") as paper:
+        assert (paper.marks(), paper.alarms()) == ({}, [])
+        paper.told({"incident": 100}, [], [], [], make.at())
+    with AlertStore(tmp_path, writing=False) as live:
+        assert live.marks() == {"incident": 9}
+        assert [a["subject"] for a in live.alarms()] == ["a"]
+        assert [(a["family"], a["subject"]) for a in live.all_alarms()] == [("live", "a")]
+
+
+def test_while_the_alerts_file_cannot_be_written_alerts_go_out_once(
+    engine: Store, watching: Watching, clock: Clock, tmp_path: Path
+) -> None:
+    fussy = Fussy("nothing")
+    watch = watching(fussy)
+    connection = watch._store._connection
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    for number in range(60):
+        incidents(engine, kind=f"kind {number} {'x' * 30}")
+    for _ in range(3):
+        watch.tick()
+        watch.drain(5)
+        clock.seconds += 5
+    told = "\n".join(fussy.taken)
+    assert all(told.count(f"kind {number} ") == 1 for number in range(60))
+    assert "the disk is full" in told
+    assert str(tmp_path) not in told
+    connection.execute("PRAGMA max_page_count = 1000000")
+    for _ in range(2):
+        watch.tick()
+        watch.drain(5)
+        clock.seconds += 5
+    assert "\n".join(fussy.taken).count("kind 3 ") == 1
+    assert "over after" in fussy.taken[-1]
+    assert watch._store.marks()["incident"] == 60
+
+
+def test_neither_the_path_nor_a_decoded_password_is_logged(
+    hook: Hook, caplog: pytest.LogCaptureFixture
+) -> None:
+    import logging
+
+    one = channel(hook.url.replace("json://", "json://user:p%40ssword@"))
+    with caplog.at_level(logging.DEBUG):
+        assert one.send("info", "t", "b").ok
+    assert "very-secret-token" not in caplog.text
+    assert "p@ssword" not in one._scrubbed(["login with p@ssword failed"])
+
+
+def test_a_channel_is_known_by_its_address_wherever_it_stands(
+    engine: Store, watching: Watching, hook: Hook, sound_hook: Hook, tmp_path: Path
+) -> None:
+    hook.broken = 3
+    first = watching(channel(hook.url), channel("json://127.0.0.1:1/gone", 2))
+    incidents(engine)
+    first.tick()
+    first.drain(1)
+    first.close()
+    second = watching(channel(sound_hook.url), channel(hook.url, 2))
+    second.drain(5)
+    assert sound_hook.bodies == []
+    assert len(hook.bodies) == 1
+    with AlertStore(tmp_path, writing=False) as told:
+        assert sum(c["given_up"] for c in told.channels()) == 1
+    assert len(open_channels([SecretStr(hook.url)] * 2)) == 1
+
+
+def test_a_store_that_cannot_be_opened_yet_is_waited_for_and_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from arbtui.cli import alert
+    from arbtui.errors import StoreError
+
+    monkeypatch.setattr(alert, "PATIENCE_S", 0.1)
+    path = tmp_path / "live.sqlite"
+    path.touch()
+    tries: list[int] = []
+    told: list[str] = []
+
+    class Taker:
+        key = "taker"
+
+        def send(self, level: str, title: str, body: str) -> Sent:
+            told.append(body)
+            return Sent(True, 1, "")
+
+    def attempt() -> str:
+        tries.append(1)
+        if len(tries) < 4:
+            raise StoreError(f"{path} is damaged")
+        return "open"
+
+    assert alert._opened("the store", path, attempt, [Taker()], "who", lambda: False) == "open"
+    assert told == [
+        "nothing is watched: the store cannot be opened: is damaged",
+        "the store can be opened again",
+    ]
