@@ -9,11 +9,15 @@ REPLACEMENT = "\ufffd"
 #: Cc/Cf/Cs/Co/Cn: control, format (bidi overrides), surrogates, private, unassigned; Zl/Zp: line breaks;
 #: Mn/Me: marks that stack onto other cells.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me"})
+#: NFC makes one character of at most so many.
+_MOST_COMPOSED = 4
 
 
 def safe_text(value: object, limit: int = 32) -> str:
     """One printable line of at most `limit` characters; what could act on a terminal becomes U+FFFD."""
-    text = unicodedata.normalize("NFC", str(value))
+    whole = str(value)
+    # Marks without end take a time that grows with their square to bring in order: cut before, and after.
+    text = unicodedata.normalize("NFC", whole[: _MOST_COMPOSED * (limit + 1)])
     out = "".join(
         REPLACEMENT
         if unicodedata.category(ch) in _UNSAFE or (unicodedata.category(ch) == "Zs" and ch != " ")

@@ -59,8 +59,11 @@ def parse_row(text: str) -> dict[str, Any]:
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise BadField(f"{safe_text(next(name for name in names if names.count(name) > 1))!r} is there twice")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise BadField(f"{safe_text(name)!r} is there twice")
+            seen.add(name)
     return row
 
 

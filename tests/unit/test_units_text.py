@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import unicodedata
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,3 +97,23 @@ def test_keys_in_urls_are_cut(url: str) -> None:
 
 def test_what_is_no_url_is_hidden_whole() -> None:
     assert "SECRET" not in redact_url("SECRET")
+
+
+def test_text_without_end_is_cut_before_it_is_brought_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    plain = unicodedata.normalize
+
+    def normalize(form: Literal["NFC"], text: str) -> str:
+        seen.append(len(text))
+        return plain(form, text)
+
+    monkeypatch.setattr("arbtui.text.unicodedata.normalize", normalize)
+    assert safe_text("\u0301\u0323" * 20_000, 4) == REPLACEMENT * 3 + "…"
+    assert max(seen) <= 20
+
+
+def test_what_is_composed_of_many_characters_is_still_cut_where_it_was() -> None:
+    # Four characters make one.
+    one = "\u03b1\u0313\u0300\u0345"
+    assert safe_text(one * 4, 4) == "\u1f82" * 4
+    assert safe_text(one * 40, 4) == "\u1f82" * 3 + "…"
