@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,6 +14,8 @@ from arbtui.validation import Ranked
 
 #: Swaps kept of each pool; an opportunity is ended by one of the newest.
 _KEPT = 64
+#: Older ones by so many blocks are left out, but for the newest foreign one of a pool. No less than a market goes back.
+_BLOCKS = 64
 
 
 class _Swap(NamedTuple):
@@ -27,7 +29,9 @@ class Moves:
     """The newest swaps on each pool; ours are told apart by their hashes."""
 
     def __init__(self) -> None:
-        self._swaps: defaultdict[Address, deque[_Swap]] = defaultdict(lambda: deque(maxlen=_KEPT))
+        self._swaps: dict[Address, list[_Swap]] = {}
+        #: Which pools have swaps in which of the newest blocks.
+        self._in_block: defaultdict[int, set[Address]] = defaultdict(set)
 
     def take(self, block: BlockRef, logs: Iterable[Log], ours: Collection[str]) -> None:
         """The swaps in a block's logs, in order; a block taken before is taken anew."""
@@ -36,17 +40,38 @@ class Moves:
             self._forget(pool, block.number)
         for log in fresh:
             trade = ForeignTrade(block.number, block.hash, log.address, log.tx_hash, log.log_index)
-            self._swaps[log.address].append(_Swap(block.number, log.log_index, trade, log.tx_hash in ours))
+            swaps = self._swaps.setdefault(log.address, [])
+            swaps.append(_Swap(block.number, log.log_index, trade, log.tx_hash in ours))
+            self._in_block[block.number].add(log.address)
+            del swaps[:-_KEPT]
+        oldest = block.number - _BLOCKS
+        for number in [number for number in self._in_block if number <= oldest]:
+            for pool in self._in_block.pop(number):
+                self._age(pool, oldest)
 
     def undo(self, number: int) -> None:
         """Forget block `number` and all after it: they are no longer part of the chain."""
-        for pool in self._swaps:
+        for pool in tuple(self._swaps):
             self._forget(pool, number)
+        for gone in [block for block in self._in_block if block >= number]:
+            del self._in_block[gone]
 
     def _forget(self, pool: Address, number: int) -> None:
-        swaps = self._swaps[pool]
+        swaps = self._swaps.get(pool, [])
         while swaps and swaps[-1].block_number >= number:
             swaps.pop()
+        if not swaps:
+            self._swaps.pop(pool, None)
+
+    def _age(self, pool: Address, oldest: int) -> None:
+        """Leave out what is of block `oldest` or before, but for the newest foreign swap of it."""
+        swaps = self._swaps.get(pool, [])
+        old = [swap for swap in swaps if swap.block_number <= oldest]
+        kept = [swap for swap in old if not swap.ours][-1:] + swaps[len(old) :]
+        if kept:
+            self._swaps[pool] = kept
+        else:
+            self._swaps.pop(pool, None)
 
     def last(self, pools: Collection[Address], after_block: int = -1) -> ForeignTrade | None:
         """The newest foreign swap on any of `pools` in a block past `after_block`."""

@@ -112,3 +112,40 @@ def test_a_path_whose_ticket_waits_is_told_by_the_ticket_s_opportunity() -> None
     (closing,) = paths.look(block_ref(12), [])
     assert closing.opportunity_id == opportunity(block=block_ref(10)).id
     assert closing.last_block == 11
+
+
+def kept(moves: Moves) -> list[tuple[Address, int]]:
+    return [(pool, swap.block_number) for pool, swaps in moves._swaps.items() for swap in swaps]
+
+
+def test_old_swaps_are_left_out_but_for_the_newest_foreign_one_of_a_pool() -> None:
+    moves = Moves()
+    ours = {word("ours", 12)}
+    moves.take(block_ref(10), [swap(POOL_A, 10, 1), swap(POOL_A, 10, 2), swap(POOL_B, 10, 3)], ours)
+    moves.take(block_ref(12), [swap(POOL_A, 12, 1, "ours")], ours)
+    moves.take(block_ref(73), [], ours)
+    assert len(kept(moves)) == 4
+    moves.take(block_ref(74), [], ours)
+    assert sorted(kept(moves)) == sorted([(POOL_A, 10), (POOL_A, 12), (POOL_B, 10)])
+    moves.take(block_ref(76), [swap(POOL_B, 76, 1)], ours)
+    assert sorted(kept(moves)) == sorted([(POOL_A, 10), (POOL_B, 10), (POOL_B, 76)])
+    last = moves.last({POOL_A})
+    assert last is not None
+    assert (last.block_number, last.log_index) == (10, 2)
+    # Of a block that is undone the one before counts again.
+    moves.undo(76)
+    last = moves.last({POOL_B})
+    assert last is not None
+    assert last.block_number == 10
+    moves.take(block_ref(76, fork=1), [swap(POOL_B, 76, 1)], ours)
+    moves.take(block_ref(140), [], ours)
+    assert sorted(kept(moves)) == sorted([(POOL_A, 10), (POOL_B, 76)])
+
+
+def test_our_own_old_swaps_leave_nothing() -> None:
+    moves = Moves()
+    moves.take(block_ref(10), [swap(POOL_A, 10, 1, "ours")], {word("ours", 10)})
+    moves.take(block_ref(500), [], ())
+    assert kept(moves) == []
+    moves.undo(0)
+    assert moves.last({POOL_A}) is None
