@@ -11,7 +11,7 @@ from arbtui.chain import BlockLogs, HeadFeed, Node, Reset, Step, read_pools
 from arbtui.chain.reader import Progress
 from arbtui.domain import BlockRef, Token
 from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable
-from arbtui.market import MarketState
+from arbtui.market import FAMILIES, MarketState
 from arbtui.market.pool import Pool
 from arbtui.market.tracker import NotConnected, Tracker
 from arbtui.units import Address
@@ -149,7 +149,15 @@ class Watching:
         kept = self._kept
         try:
             if found.removed:
-                self._note(kept.rollback(found.ancestor.hash))
+                back = kept.rollback(found.ancestor.hash)
+                self._note(back)
+                # One that was read anew in a block that is gone stands at the edge of its window once more.
+                pools = kept.state.pools
+                self._reread |= {
+                    address
+                    for address in back - kept.drifted.keys()
+                    if address in pools and FAMILIES[pools[address].kind].wants_reading(pools[address])
+                }
             faults: list[str] = []
             for item in found.added:
                 applied = kept.apply(item.block, item.logs)
