@@ -41,6 +41,8 @@ _ONE_BY_ONE = 2
 _WINDOW = 16
 #: A head that goes back is believed after so many slots; until then it is another node behind a balancer.
 BACK_SLOTS = 2
+#: A node that has a block, but not yet its logs, is asked for them once more after so long.
+LOGS_AGAIN_S = 0.2
 _FIRST_WAIT_S = 0.25
 _LONGEST_WAIT_S = 15.0
 #: A subscription that says nothing for so many slots (and so many seconds) is made anew.
@@ -329,10 +331,31 @@ class HeadFeed:
 
     async def _logs_of(self, node: Node, path: Sequence[Header]) -> list[BlockLogs]:
         if len(path) <= GAP_BY_HASH:
-            logs = await _at_once([partial(node.logs_at, h.block, self.wanted) for h in path])
-            return [BlockLogs(h.block, found) for h, found in zip(path, logs, strict=True)]
+            return await self._by_hash(node, path)
         parts = [path[start : start + RANGE] for start in range(0, len(path), RANGE)]
         return [item for part in parts for item in await self._range(node, part)]
+
+    async def _by_hash(self, node: Node, path: Sequence[Header], told: bool = False) -> list[BlockLogs]:
+        """Each block's logs, by its hash. `told`: the node said once already that it has none.
+
+        None, of a block whose bloom may hold some, is what a node says whose log index lags behind its head: it is
+        asked once more, and then another one. A bloom may be wrong about it, so what they say then is believed.
+        """
+        wanted = self.wanted
+        masks = None if wanted.topics is None else [bloom_mask(topic) for topic in wanted.topics]
+
+        async def logs(header: Header) -> BlockLogs:
+            block = header.block
+            found, any_told = await node.logs_told(block, wanted)
+            doubted = not any_told and _may_hold(header.bloom, masks)
+            if doubted and not told:
+                await asyncio.sleep(min(LOGS_AGAIN_S, self._slot / 8))
+                found, any_told = await node.logs_told(block, wanted)
+            if doubted and not any_told:
+                found = await self._node.elsewhere(node, lambda other: other.logs_at(block, wanted)) or found
+            return BlockLogs(block, found)
+
+        return await _at_once([partial(logs, header) for header in path])
 
     async def _range(self, node: Node, path: Sequence[Header]) -> list[BlockLogs]:
         """Logs of a run of blocks by their numbers, held against their hashes.
@@ -342,8 +365,7 @@ class HeadFeed:
         """
         wanted = self.wanted
         if len(path) <= _WINDOW:
-            logs = await _at_once([partial(node.logs_at, h.block, wanted) for h in path])
-            return [BlockLogs(h.block, found) for h, found in zip(path, logs, strict=True)]
+            return await self._by_hash(node, path)
         try:
             found = await node.logs_between({h.block.number: h.block.hash for h in path}, wanted)
         except (NodeError, MalformedAnswer) as error:
@@ -359,9 +381,8 @@ class HeadFeed:
             by_block[log.block_hash].append(log)
         masks = None if wanted.topics is None else [bloom_mask(topic) for topic in wanted.topics]
         doubted = [h for h in path if not by_block[h.block.hash] and _may_hold(h.bloom, masks)]
-        again = await _at_once([partial(node.logs_at, h.block, wanted) for h in doubted])
-        for header, logs_ in zip(doubted, again, strict=True):
-            by_block[header.block.hash] = list(logs_)
+        for item in await self._by_hash(node, doubted, told=True):
+            by_block[item.block.hash] = list(item.logs)
         return [BlockLogs(h.block, tuple(by_block[h.block.hash])) for h in path]
 
 

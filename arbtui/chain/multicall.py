@@ -61,6 +61,7 @@ def decode_aggregate3(data: bytes, count: int) -> list[CallResult]:
         raise MalformedAnswer(f"{_WHAT}: {found if found < 10**9 else 'too many'} results for {count} calls")
     first = start + _WORD
     out: list[CallResult] = []
+    room = end
     for index in range(count):
         at = first + word(first + _WORD * index)
         success = word(at)
@@ -68,6 +69,10 @@ def decode_aggregate3(data: bytes, count: int) -> list[CallResult]:
         size = word(body)
         if success > 1 or body + _WORD + size > end:
             raise MalformedAnswer(f"{_WHAT}: result {index} is no (bool, bytes)")
+        # Results that lie on top of each other would make of a small answer one that fills the memory.
+        room -= size
+        if room < 0:
+            raise MalformedAnswer(f"{_WHAT}: results that are more than the answer holds")
         out.append(CallResult(success == 1, data[body + _WORD : body + _WORD + size]))
     return out
 
@@ -75,10 +80,19 @@ def decode_aggregate3(data: bytes, count: int) -> list[CallResult]:
 async def aggregate(
     node: Node, calls: Sequence[Call], block: BlockRef, multicall: Address = MULTICALL3
 ) -> list[CallResult]:
-    """Results in the order of `calls`, all at `block`; a call that reverts is a CallResult without success."""
+    """Results in the order of `calls`, all at `block`; a call that reverts is a CallResult without success.
+
+    An answer that does not decode counts against the node that gave it, and the next one is asked.
+    """
     if not calls:
         return []
-    answer = await node.call_at(multicall, encode_aggregate3(calls), block)
-    if not answer:
-        raise MalformedAnswer(f"{_WHAT}: nothing is deployed at {multicall}; correct chain.multicall")
-    return decode_aggregate3(answer, len(calls))
+    payload = encode_aggregate3(calls)
+
+    async def ask(one: Node) -> list[CallResult]:
+        answer = await one.call_at(multicall, payload, block)
+        with one.strict("eth_call"):
+            if not answer:
+                raise MalformedAnswer(f"{_WHAT}: nothing is deployed at {multicall}; correct chain.multicall")
+            return decode_aggregate3(answer, len(calls))
+
+    return await node.one(ask)

@@ -35,6 +35,7 @@ FIRST_BLOCK_TIME = 1_438_269_973
 MOST_AHEAD_S = 900
 _BLOOM_BYTES = 256
 _BLOCKS_KEPT = 128
+_NO_LOG_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ class Node:
         return self.rpc.meter.refusals
 
     @contextmanager
-    def _strict(self, method: str) -> Iterator[None]:
+    def strict(self, method: str) -> Iterator[None]:
+        """Reading an answer to `method`: what is refused within is counted, and names this node."""
         try:
             yield
         except MalformedAnswer as error:
@@ -99,11 +101,15 @@ class Node:
         """`read` as far as nodes can be asked whether they agree; `what` names it in the error."""
         return Agreed(await read(self), (self.name,), 1)
 
+    async def elsewhere(self, node: Node, read: Callable[[Node], Awaitable[T]]) -> T | None:  # noqa: ARG002
+        """`read` with another node than `node`; None where there is none, or where it has no answer."""
+        return None
+
     # ---- the chain
 
     async def chain_id(self) -> int:
         answer = await self.rpc.call("eth_chainId")
-        with self._strict("eth_chainId"):
+        with self.strict("eth_chainId"):
             return quantity(answer, "eth_chainId")
 
     async def block(self, number: int | str = "latest") -> BlockRef:
@@ -122,7 +128,7 @@ class Node:
             # Nothing to refuse: the node says that it has none.
             raise UnknownBlock(f"{self.where}: block {number}: the node has no such block")
         what = f"block {number}"
-        with self._strict(method):
+        with self.strict(method):
             found = self._header(answer, what)
             if by_hash and found.block.hash != str(number).lower():
                 raise MalformedAnswer(f"{what}: the answer is block {found.block.hash}")
@@ -164,23 +170,23 @@ class Node:
         answer = await self.rpc.call(
             "eth_call", [{"to": target, "data": "0x" + payload.hex()}, {"blockHash": block.hash}]
         )
-        with self._strict("eth_call"):
+        with self.strict("eth_call"):
             return data(answer, "eth_call")
 
     async def code(self, address: Address) -> bytes:
         answer = await self.rpc.call("eth_getCode", [address, "latest"])
-        with self._strict("eth_getCode"):
+        with self.strict("eth_getCode"):
             return data(answer, "eth_getCode")
 
     async def balance(self, address: Address, block: int | str = "latest") -> Wei:
         tag = hex(block) if isinstance(block, int) else block
         answer = await self.rpc.call("eth_getBalance", [address, tag])
-        with self._strict("eth_getBalance"):
+        with self.strict("eth_getBalance"):
             return Wei(quantity(answer, "eth_getBalance"))
 
     async def nonce(self, address: Address, tag: str = "latest") -> int:
         answer = await self.rpc.call("eth_getTransactionCount", [address, tag])
-        with self._strict("eth_getTransactionCount"):
+        with self.strict("eth_getTransactionCount"):
             return quantity(answer, "eth_getTransactionCount")
 
     async def receipt(self, tx_hash: str) -> Receipt | None:
@@ -192,14 +198,14 @@ class Node:
         answer = await self.rpc.call(method, [tx_hash])
         if answer is None:
             return None
-        with self._strict(method):
+        with self.strict(method):
             receipt, index = _receipt(answer, tx_hash)
         block = await self._by_hash(receipt.block_hash)
         if block is None:
             raise UnknownBlock(
                 f"{self.where}: block {receipt.block_hash} of the receipt of {tx_hash} is unknown"
             )
-        with self._strict(method):
+        with self.strict(method):
             _in_block(receipt, index, block)
         return receipt
 
@@ -208,7 +214,7 @@ class Node:
         answer = await self.rpc.call("eth_getTransactionByHash", [tx_hash])
         if answer is None:
             return False
-        with self._strict("eth_getTransactionByHash"):
+        with self.strict("eth_getTransactionByHash"):
             what = f"transaction {tx_hash}"
             if hash32(field(answer, "hash", what), what) != tx_hash.lower():
                 raise MalformedAnswer(f"{what}: the answer is another transaction")
@@ -217,7 +223,7 @@ class Node:
     async def send_raw(self, raw: bytes) -> str:
         """Hand signed bytes over, once; the hash the node answers."""
         answer = await self.rpc.call("eth_sendRawTransaction", ["0x" + raw.hex()])
-        with self._strict("eth_sendRawTransaction"):
+        with self.strict("eth_sendRawTransaction"):
             return hash32(answer, "eth_sendRawTransaction")
 
     async def client_version(self) -> str:
@@ -229,7 +235,7 @@ class Node:
         """The next block's base fee, each recent block's median tip (0 where it was empty), in wei, and the blocks."""
         method = "eth_feeHistory"
         answer = await self.rpc.call(method, [hex(blocks), "latest", [10, 50]])
-        with self._strict(method):
+        with self.strict(method):
             base_fees = field(answer, "baseFeePerGas", method)
             rewards, ratios = answer.get("reward") or [], answer.get("gasUsedRatio") or []
             if not isinstance(base_fees, list) or not base_fees or not isinstance(rewards, list):
@@ -266,10 +272,14 @@ class Node:
 
     async def logs_at(self, block: BlockRef, wanted: LogFilter) -> tuple[Log, ...]:
         """The wanted logs of one block, in order; the node is asked for the topics alone."""
+        return (await self.logs_told(block, wanted))[0]
+
+    async def logs_told(self, block: BlockRef, wanted: LogFilter) -> tuple[tuple[Log, ...], bool]:
+        """As `logs_at`, and whether the node had any log of these topics at all, of whatever address."""
         asked: dict[str, Any] = {"blockHash": block.hash}
         if wanted.topics is not None:
             asked["topics"] = [sorted(wanted.topics)]
-        return await self._logs(asked, {block.number: block.hash}, wanted)
+        return await self._told(asked, {block.number: block.hash}, wanted)
 
     async def logs_between(self, blocks: Mapping[int, str], wanted: LogFilter) -> tuple[Log, ...]:
         """The wanted logs of `blocks` (number -> hash, without a gap), in order.
@@ -284,13 +294,19 @@ class Node:
     async def _logs(
         self, asked: dict[str, Any], blocks: Mapping[int, str], wanted: LogFilter
     ) -> tuple[Log, ...]:
+        return (await self._told(asked, blocks, wanted))[0]
+
+    async def _told(
+        self, asked: dict[str, Any], blocks: Mapping[int, str], wanted: LogFilter
+    ) -> tuple[tuple[Log, ...], bool]:
         reply: Reply = await self.rpc.ask("eth_getLogs", [asked])
         found = fast_logs(reply.raw, reply.request_id, blocks, wanted)
         if found is not None:
-            return found
+            # One log alone is longer than that.
+            return found, bool(found) or len(reply.raw) > _NO_LOG_BYTES or bool(reply.result())
         answer = reply.result()
-        with self._strict("eth_getLogs"):
-            return read_logs(answer, blocks, wanted, "eth_getLogs")
+        with self.strict("eth_getLogs"):
+            return read_logs(answer, blocks, wanted, "eth_getLogs"), bool(answer)
 
     # ---- simulation
 
@@ -302,19 +318,20 @@ class Node:
         what = "eth_getLogs"
         asked = {"address": address, "topics": [topic], "fromBlock": hex(first), "toBlock": hex(last)}
         answer = await self.rpc.call(what, [asked])
-        if not isinstance(answer, list):
-            raise MalformedAnswer(f"{what}: no list")
-        found = tuple(log(item, what) for item in answer)
-        before = (-1, -1)
-        for entry in found:
-            place = (entry.block_number, entry.log_index)
-            asked_for = entry.address == address and entry.topics[:1] == (topic,)
-            if not asked_for or not first <= entry.block_number <= last:
-                raise MalformedAnswer(f"{what}: a log that was not asked for")
-            if place <= before:
-                raise MalformedAnswer(f"{what}: logs out of order, or one twice")
-            before = place
-        return found
+        with self.strict(what):
+            if not isinstance(answer, list):
+                raise MalformedAnswer(f"{what}: no list")
+            found = tuple(log(item, what) for item in answer)
+            before = (-1, -1)
+            for entry in found:
+                place = (entry.block_number, entry.log_index)
+                asked_for = entry.address == address and entry.topics[:1] == (topic,)
+                if not asked_for or not first <= entry.block_number <= last:
+                    raise MalformedAnswer(f"{what}: a log that was not asked for")
+                if place <= before:
+                    raise MalformedAnswer(f"{what}: logs out of order, or one twice")
+                before = place
+            return found
 
     async def simulate(self, transaction: dict[str, Any], block: BlockRef, seconds: int) -> Simulated:
         """`transaction` as the next block would run it, `seconds` after `block` and on top of it.
@@ -334,7 +351,7 @@ class Node:
                 hex(block.number),
             ],
         )
-        with self._strict("eth_simulateV1"):
+        with self.strict("eth_simulateV1"):
             return _simulated(answer)
 
 

@@ -478,6 +478,20 @@ class Nodes(Node):
             member.state = NodeState.STALE if why else NodeState.OK
             member.detail = why
 
+    async def elsewhere(self, node: Node, read: Callable[[Node], Awaitable[T]]) -> T | None:
+        """`read` with the best other node; None where there is none that is up, or where it has no answer."""
+        others = [m for m in self._candidates() if m.node is not node and not m.resting]
+        if not others:
+            return None
+        try:
+            async with asyncio.timeout(HEDGE_S):
+                return await self._ask(others[0], read)
+        except TimeoutError:
+            self._failed(others[0], f"no answer within {HEDGE_S:g} s", slow=True)
+        except ArbtuiError as error:
+            _log.debug("%s: %s", others[0].node.name, error)
+        return None
+
     # ---- agreement
 
     async def agreed(self, read: Callable[[Node], Awaitable[T]], what: str) -> Agreed[T]:
@@ -486,15 +500,22 @@ class Nodes(Node):
         `read` must be pinned to a block hash, or the answers are of two moments. A node that does not know that
         block, or does not answer, says nothing: then it is agreed by fewer, and the value says so. Where two differ,
         a third one decides if there is one; the odd one is counted. Raises NodesDisagree where none is in the
-        majority.
+        majority. Stale ones are asked last, but asked: one node that claims to be far ahead makes all others stale.
         """
         answers: list[tuple[_Member, T | _No]] = []
         first: ArbtuiError | None = None
         everyone = self._candidates()
-        waiting = [member for member in everyone if member.state in (NodeState.OK, NodeState.NEW)] or everyone
+        waiting = [member for member in everyone if member.state in (NodeState.OK, NodeState.NEW)]
+        # What a worse node says is no answer of its own, but it may agree, or not.
+        behind = [member for member in everyone if member.state is NodeState.STALE] if waiting else []
+        waiting = waiting or everyone
         if not waiting:
             raise self._nobody()
-        while waiting and len(answers) < 2:
+        while len(answers) < 2:
+            if not waiting and answers:
+                waiting, behind = behind, []
+            if not waiting:
+                break
             now, waiting = waiting[: 2 - len(answers)], waiting[2 - len(answers) :]
             for member, said in zip(
                 now, await asyncio.gather(*(self._say(m, read) for m in now)), strict=True
@@ -506,7 +527,7 @@ class Nodes(Node):
         if not answers:
             raise self._nobody(first)
         if any(said != answers[0][1] for _, said in answers):
-            return await self._decide(answers, waiting, read, what)
+            return await self._decide(answers, waiting + behind, read, what)
         return self._together(answers)
 
     def _together(self, answers: Sequence[tuple[_Member, T | _No]]) -> Agreed[T]:
@@ -517,7 +538,8 @@ class Nodes(Node):
 
     async def _say(self, member: _Member, read: Callable[[Node], Awaitable[T]]) -> T | _No | ArbtuiError:
         """`read` with patience for a node that has not heard of the block yet; a revert is an answer too."""
-        until = self._monotonic() + AGREE_WAIT_S
+        # One that is known to be behind is not waited for.
+        until = self._monotonic() + (0.0 if member.state is NodeState.STALE else AGREE_WAIT_S)
         while True:
             try:
                 async with asyncio.timeout(HEDGE_S):
@@ -529,10 +551,10 @@ class Nodes(Node):
             except NodeError as error:
                 if "revert" in error.message:
                     return _No(str(error.data), error)
-                if len(self._members) == 1 or not _LACKS.search(error.message) or self._monotonic() > until:
+                if len(self._members) == 1 or not _LACKS.search(error.message) or self._monotonic() >= until:
                     return error
             except UnknownBlock as error:
-                if len(self._members) == 1 or self._monotonic() > until:
+                if len(self._members) == 1 or self._monotonic() >= until:
                     return error
             except ArbtuiError as error:
                 return error

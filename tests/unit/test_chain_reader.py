@@ -224,3 +224,10 @@ def test_timeouts_without_an_answer_end_it() -> None:
         span.refused(span.size, NodeUnreachable("no answer within 5 s"))
     with pytest.raises(NodeUnreachable):
         span.refused(span.size, NodeUnreachable("no answer within 5 s"))
+
+
+def test_results_that_lie_on_top_of_each_other_are_refused() -> None:
+    data = bytearray(encode(["(bool,bytes)[]"], [[(True, bytes(2_000)), (True, b"")]]))
+    data[96:128] = data[64:96]
+    with pytest.raises(MalformedAnswer, match="more than the answer holds"):
+        decode_aggregate3(bytes(data), 2)

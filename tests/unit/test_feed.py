@@ -195,6 +195,64 @@ async def test_a_range_that_leaves_logs_out_is_noticed_by_the_bloom() -> None:
         await it.check()
 
 
+@pytest.mark.parametrize("empty", [1, 2, 9])
+async def test_logs_that_lag_behind_their_block_are_asked_for_again(
+    empty: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOGS_AGAIN_S", 0.0)
+    async with bench() as it:
+        it.chain.extend(1, logs=LOGS)
+        honest = it.fake.answers["eth_getLogs"]
+        asked = 0
+
+        def lagging(params: list[Any]) -> Any:
+            nonlocal asked
+            asked += 1
+            return honest(params) if asked > empty else []
+
+        it.fake.answers["eth_getLogs"] = lagging
+        step = await it.look()
+        assert isinstance(step, Step)
+        # With one node the second word is the last: a bloom that is wrong does not hold the feed up.
+        assert (len(step.added[0].logs), asked) == (2 if empty == 1 else 0, 2)
+
+
+async def test_what_a_block_s_bloom_does_not_hold_is_asked_for_once() -> None:
+    async with bench() as it:
+        asked = it.fake.count("eth_getLogs")
+        it.chain.extend(1, logs=[LOGS[2]])
+        assert isinstance(await it.look(), Step)
+        # Logs of the topic, but of no pool that is watched: the node has them.
+        it.chain.extend(1, logs=[LOGS[1]])
+        assert isinstance(await it.look(), Step)
+        assert it.fake.count("eth_getLogs") == asked + 2
+
+
+@pytest.mark.parametrize("gap", [1, 100])
+@pytest.mark.parametrize("other", ["has them", "has none", "fails"])
+async def test_logs_a_node_does_not_have_are_asked_of_another(
+    gap: int, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOGS_AGAIN_S", 0.0)
+    async with fake_node() as one, fake_node() as two, JsonRpc(one.url) as rpc_1, JsonRpc(two.url) as rpc_2:
+        chain = FakeChain()
+        for fake in (one, two):
+            chain.serve(fake)
+        nodes = Nodes([Node(rpc_1, name="node 1"), Node(rpc_2, name="node 2")], 31_337, block_time_s=SLOT)
+        feed = HeadFeed(nodes, WANTED, poll_s=1, block_time_s=SLOT)
+        await feed.look()
+        chain.extend(gap, logs=LOGS)
+        one.answers["eth_getLogs"] = lambda _: []
+        if other == "has none":
+            two.answers["eth_getLogs"] = lambda _: []
+        elif other == "fails":
+            del two.answers["eth_getLogs"]
+        step = await feed.look()
+        assert isinstance(step, Step)
+        assert {len(item.logs) for item in step.added} == {2 if other == "has them" else 0}
+        assert two.count("eth_getLogs") == gap
+
+
 async def test_a_chain_that_moves_while_a_range_is_read_is_not_mixed() -> None:
     async with bench() as it:
         it.chain.extend(100, logs=LOGS)

@@ -15,8 +15,9 @@ from pydantic import SecretStr, ValidationError
 from arbtui.bootstrap import diagnose
 from arbtui.chain import ChainPolicy, JsonRpc, Node, Nodes, NodeState, is_local_chain, open_nodes
 from arbtui.chain import nodes as module
+from arbtui.chain.reader import read
 from arbtui.config import Config, load_config
-from arbtui.domain import BlockRef
+from arbtui.domain import BlockRef, Call
 from arbtui.errors import (
     MalformedAnswer,
     NodeError,
@@ -482,6 +483,28 @@ async def test_the_watch_finds_out_by_itself() -> None:
         await eventually(lambda: it.states == ["ok", "quarantined"])
 
 
+@pytest.mark.parametrize("bad", ["0x", "0x" + f"{32:064x}" + "ff" * 32])
+async def test_contract_data_that_does_not_decode_counts_against_its_node(bad: str) -> None:
+    async with net(2) as it:
+        it.fakes[0].answers["eth_call"] = lambda _: bad
+        words = (32, 1, 32, 1, 64, 32, 7)
+        it.fakes[1].answers["eth_call"] = lambda _: "0x" + "".join(f"{word:064x}" for word in words)
+        block = await it.nodes.block()
+        (answer,) = await read(it.nodes, [Call(TARGET, b"", "x")], block, TARGET)
+        assert (answer.success, int.from_bytes(answer.data)) == (True, 7)
+        assert it.states[0] == "down"
+        assert [health.refusals for health in it.nodes.health()] == [{"value": 1}, {}]
+
+
+async def test_logs_of_a_range_that_were_not_asked_for_count_against_their_node() -> None:
+    async with net(2) as it:
+        raw = {"address": TARGET.lower(), "topics": [HASH], "data": "0x"}
+        it.chains[0].extend(1, logs=[raw])
+        it.fakes[0].answers["eth_getLogs"] = lambda _: it.chains[0].logs[it.chains[0].head["hash"]] * 2
+        assert len(await it.nodes.logs_of(TARGET, HASH, 6, 6)) == 1
+        assert [health.refusals for health in it.nodes.health()] == [{"value": 1}, {}]
+
+
 # ── agreement ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -563,6 +586,23 @@ async def test_a_second_node_without_the_block_says_nothing(monkeypatch: pytest.
         it.fakes[0].answers["eth_call"] = failing(Reply(502))
         with pytest.raises(MalformedAnswer):
             await call(it.nodes, await it.nodes.block())
+
+
+async def test_one_that_claims_to_be_ahead_does_not_decide_alone() -> None:
+    async with net(3, same=False) as it:
+        it.chains[2].extend(3)
+        await it.nodes.look()
+        assert it.states == ["stale", "stale", "ok"]
+        ahead = it.nodes._members[2].node
+        shared, claimed = await ahead.block(5), await ahead.block(8)
+        said = await call(it.nodes, shared)
+        assert said.by == ("node 3", "node 1")
+        # Blocks that nobody else has are not waited for, and not agreed.
+        assert str(await call(it.nodes, claimed)) == "agreed by 1 of 3"
+        it.fakes[2].answers["eth_call"] = lambda _: "0x" + "99" * 32
+        said = await call(it.nodes, shared)
+        assert said.by == ("node 1", "node 2")
+        assert [health.disagreements for health in it.nodes.health()] == [0, 0, 1]
 
 
 async def test_lying_receipts_are_found_by_a_second_node() -> None:
