@@ -299,27 +299,26 @@ class Lookout:
             yield Alarm("stopped", f"since {row['id']}", Level.ERROR, text)
 
     def _unreconciled(self) -> Iterator[Alarm]:
-        for row in self._reader.query(
-            "SELECT s.execution_id, s.block, s.difference FROM settlement AS s JOIN execution AS e"
-            " ON e.id = s.execution_id WHERE s.reconciled = 0 AND e.status IN ('mined', 'reverted', 'cancelled')"
-            " AND NOT EXISTS (SELECT 1 FROM reconciliation AS r WHERE r.execution_id = s.execution_id"
-            " AND r.acknowledged_at IS NOT NULL) LIMIT 100"
-        ):
-            name = str(row["execution_id"])
-            yield Alarm(
-                "unreconciled",
-                name,
-                Level.ERROR,
-                f"unreconciled: execution {_short(name)}, block {row['block']}: {unmarked(row['difference'], 300)}",
+        """What the report counts as such, named alike; a settlement whose difference a person has seen is quiet."""
+        seen = {
+            str(row["execution_id"])
+            for row in self._reader.query(
+                "SELECT execution_id FROM reconciliation WHERE acknowledged_at IS NOT NULL AND execution_id IS NOT NULL"
             )
-        for row in self._reader.open_differences()[:100]:
-            if row["kind"] != "blocks":
-                continue
-            text = (
-                f"unreconciled: blocks {row['from_block']} to {row['to_block']}: {unmarked(row['difference'], 300)};"
-                f" sending is stopped until `arbtui acknowledge {row['id']}`"
-            )
-            yield Alarm("unreconciled", f"blocks {row['id']}", Level.ERROR, text.translate({ord("`"): "'"}))
+        }
+        for row in self._reader.unsound()[:100]:
+            said = unmarked(row["difference"], 300)
+            known = row["reconciliation"]
+            stop = "" if known is None else f"; sending is stopped until `arbtui acknowledge {known}`"
+            if row["what"] == "balances":
+                where, subject = f"blocks {row['from_block']} to {row['to_block']}", f"blocks {known}"
+            else:
+                name = str(row["execution"])
+                if row["what"] == "settlement" and name in seen:
+                    continue
+                where, subject = f"execution {_short(name)}, block {row['block']}", name
+            text = f"unreconciled: {where}: {said}{stop}"
+            yield Alarm("unreconciled", subject, Level.ERROR, text.translate({ord("`"): "'"}))
 
     def _lenders(self, run: Row | None, marks: dict[str, Any], new: dict[str, Any]) -> Iterator[Alarm]:
         known = set(marks.get("lenders", ()))

@@ -162,7 +162,7 @@ class Gauges:
 
     def _alerts(self) -> Iterator[Sample]:
         try:
-            with AlertStore(self._directory, writing=False) as store:
+            with AlertStore(self._directory, writing=False, family=self._family) as store:
                 alarms, channels = store.alarms(), store.channels()
         except StoreError:
             return

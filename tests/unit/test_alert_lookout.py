@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -248,6 +249,23 @@ def test_what_is_unreconciled_stands_and_is_named(store: Store, look: Look, engi
     assert alarm.urgent
     assert "e1" in alarm.text
     assert "balance changed by 5" in alarm.text
+
+
+def test_a_settlement_that_was_altered_is_told_as_the_report_counts_it(
+    store: Store, look: Look, engine: StoreLock, tmp_path: Path
+) -> None:
+    with store.batch() as batch:
+        head(batch)
+        execute(batch, "e1", S.MINED)
+    assert rules(look()) == []
+    other = sqlite3.connect(tmp_path / "live.sqlite")
+    with other:
+        other.execute("UPDATE settlement SET gas_used = gas_used + 1")
+    other.close()
+    (alarm,) = look().standing
+    assert (alarm.rule, alarm.urgent) == ("unreconciled", True)
+    assert "e1" in alarm.text
+    assert "altered after it was written" in alarm.text
 
 
 def test_sending_stopped_by_a_person(store: Store, look: Look, engine: StoreLock, tmp_path: Path) -> None:
