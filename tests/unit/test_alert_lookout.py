@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from arbtui.monitor.lookout import Looked, Lookout
 from arbtui.monitor.policy import AlertsPolicy
 from arbtui.monitor.rules import Level
 from arbtui.store import Batch, Store, StoreLock, StoreReader, open_store
+from arbtui.store.driver import sqlite3
 from arbtui.units import ETHER
 from tests import factories as make
 
