@@ -15,7 +15,7 @@ CREATE TABLE alarm (
 
 CREATE TABLE delivery (
     message_id INTEGER NOT NULL REFERENCES message (id),
-    channel TEXT NOT NULL, -- kind and a digest of the channel; never its address
+    channel TEXT NOT NULL, -- number and kind of the channel; never its address
     state TEXT NOT NULL CHECK (state IN ('waiting', 'delivered', 'given_up')),
     attempts INTEGER NOT NULL DEFAULT 0,
     error TEXT NOT NULL DEFAULT '',

@@ -66,6 +66,7 @@ class Signer:
             "nonce": transaction.nonce,
             "cap": transaction.max_fee_per_gas,
             "tip": transaction.max_priority_fee_per_gas,
+            "value": transaction.value,
         }
         raw = json.dumps(fields).encode()
         return SignedTx(raw, "0x" + keccak(raw).hex())

@@ -445,6 +445,10 @@ def test_a_filler_that_no_node_takes_is_made_again_with_the_next_block(room: Roo
         room.look("refused", "refused")
     for _ in range(8):
         room.block()
+    fillers = [one for one in room.journal.latest_executions(10) if one.intent.execution_id.startswith("gap")]
+    hashes = [attempt.tx_hash for one in fillers for attempt in one.attempts]
+    assert len(fillers) > 1
+    assert len(hashes) == len(set(hashes)), "what was given up is not what was mined"
     assert room.chain.nonce == 2
     assert room.sending.followed == ()
     assert room.journal.open_executions() == []
