@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from arbtui import __version__
 from arbtui.abi import decode_address, encode_call
@@ -43,11 +44,22 @@ from arbtui.market.uniswap_v2 import UniswapV2Pool
 from arbtui.market.uniswap_v3 import UniswapV3Pool
 from arbtui.monitor import LenderRecord, StrategyRecord, lender_record, strategy_record
 from arbtui.search import Finder
-from arbtui.store import RunInfo, SqliteJournal, Store, StoreLock, WalletLock, library_version, open_store
+from arbtui.store import (
+    RunInfo,
+    SqliteJournal,
+    Store,
+    StoreLock,
+    StoreReader,
+    WalletLock,
+    library_version,
+    open_store,
+)
 from arbtui.store.database import family_of
 from arbtui.text import redact
 from arbtui.units import Address, Ppm, parse_address
 from arbtui.validation import OpportunityValidator
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,21 +220,24 @@ class Desk:
 
 
 def known_lenders(config: Config) -> LenderRecord:
-    """What the store's receipts say of the lenders; nothing where there is no store, or one that cannot be read."""
-    try:
-        with open_store(config.store.directory) as reader:
-            return lender_record(reader, config.chain.chain_id, config.wallet.executor)
-    except StoreError:
-        return LenderRecord()
+    """What the store's receipts say of the lenders."""
+    chain_id, executor = config.chain.chain_id, config.wallet.executor
+    return _told(config, lambda reader: lender_record(reader, chain_id, executor), LenderRecord())
 
 
 def known_strategies(config: Config) -> StrategyRecord:
     """As `known_lenders`, of the gas strategies."""
+    chain_id, wallet = config.chain.chain_id, config.wallet.address
+    return _told(config, lambda reader: strategy_record(reader, chain_id, wallet), StrategyRecord())
+
+
+def _told(config: Config, read: Callable[[StoreReader], T], otherwise: T) -> T:
+    """What the store says; `otherwise` where there is no store, or one that cannot be read."""
     try:
         with open_store(config.store.directory) as reader:
-            return strategy_record(reader, config.chain.chain_id, config.wallet.address)
+            return read(reader)
     except StoreError:
-        return StrategyRecord()
+        return otherwise
 
 
 def unread_pool(entry: PoolEntry) -> Pool:

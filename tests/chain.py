@@ -39,6 +39,11 @@ def running_chain(folder: Path, seed: int = 1) -> Iterator[Devnet]:
             asyncio.run(devnet.stop())
 
 
+def limited(config: Config, *bases: str) -> Config:
+    """With these base tokens alone, by symbol."""
+    return config.model_copy(update={"search": config.search.model_copy(update={"base_tokens": bases})})
+
+
 @dataclass
 class Hand:
     """Moves the chain. `book` has the addresses; every test's changes are undone at its end."""

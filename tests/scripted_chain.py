@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from arbtui.abi import keccak
 from arbtui.chain import Node
 from arbtui.domain import BlockRef, ConversionRate, Receipt, Settlement
+from arbtui.engine import Sending, WalletPolicy
 from arbtui.engine.settling import SettlementTerms, Write
 from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable, UnknownBlock
 from arbtui.execution import SignedTx, UnsignedTx
@@ -20,6 +21,8 @@ from arbtui.units import Address, Wei
 from tests import factories as make
 
 T = TypeVar("T")
+DEPTH = 4
+WALLET = WalletPolicy(address=make.WALLET, executor=make.EXECUTOR, treasury=make.TREASURY)
 GWEI = 10**9
 
 
@@ -307,6 +310,26 @@ class Settles:
 
     def told(self, settlement: Settlement) -> list[Write]:
         return []
+
+
+def sending_on(chain: Chain, journal: SqliteJournal, clock: Clock, **more: Any) -> Sending:
+    """An engine room on a scripted chain, where an outcome is final four blocks deep."""
+    return Sending(
+        node=ScriptedNode(chain),
+        journal=journal,
+        signer=Signer(),
+        clock=clock,
+        chain_id=make.CHAIN_ID,
+        wallet=WALLET,
+        multicall=make.EXECUTOR,
+        tokens={},
+        native_symbol="ETH",
+        max_fee_per_gas=500 * GWEI,
+        block_time_s=12.0,
+        depth=DEPTH,
+        settler=Settles(),  # type: ignore[arg-type]
+        **more,
+    )
 
 
 class DyingJournal(SqliteJournal):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import signal
 import sys
@@ -20,9 +19,10 @@ from arbtui.devnet import Devnet
 from arbtui.domain import ExecutionStatus
 from arbtui.store import SqliteJournal, open_store
 from tests.chain import Hand, config_for, in_hand, running_chain
+from tests.conftest import PROFILE
 
 pytestmark = pytest.mark.chain
-DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+DEEP = PROFILE == "deep"
 
 #: Commits of one execution, in order; the process dies right after the named one.
 STEPS = ("intend", "reserve", "outcome", "move 1", "seen", "move 2")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import tracemalloc
 from datetime import timedelta
 from pathlib import Path
@@ -18,10 +17,11 @@ from arbtui.store import Batch, Store, open_store
 from arbtui.store.alerts import AlertStore
 from arbtui.units import ETHER
 from tests import factories as make
+from tests.conftest import PROFILE
 
 S = ExecutionStatus
 #: Blocks of two seconds.
-ROUNDS = 1_800 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 90
+ROUNDS = 1_800 if PROFILE == "deep" else 90
 GROWTH = 1_000_000
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from arbtui.chain import Node
 from arbtui.domain import AttemptKind, Delivery, ExecutionStatus, Receipt, Settlement
-from arbtui.engine import Sending, WalletPolicy, settling
+from arbtui.engine import Sending, settling
 from arbtui.engine.settling import Settler
 from arbtui.errors import NodeError, NodeUnreachable, RefusedError
 from arbtui.store import SqliteJournal, Store, open_store
@@ -21,18 +21,17 @@ from tests import factories as make
 from tests.scripted_chain import (
     FOREIGN,
     GWEI,
+    WALLET,
     Chain,
     Clock,
     Crash,
     ScriptedNode,
-    Settles,
-    Signer,
     Tx,
     done,
     read,
+    sending_on,
 )
 
-WALLET = WalletPolicy(address=make.WALLET, executor=make.EXECUTOR, treasury=make.TREASURY)
 S = ExecutionStatus
 
 
@@ -51,22 +50,7 @@ class Room:
         return self.reverts
 
     def engine(self) -> Sending:
-        return Sending(
-            node=ScriptedNode(self.chain),
-            journal=self.journal,
-            signer=Signer(),
-            clock=self.clock,
-            chain_id=make.CHAIN_ID,
-            wallet=WALLET,
-            multicall=make.EXECUTOR,
-            tokens={},
-            native_symbol="ETH",
-            max_fee_per_gas=500 * GWEI,
-            block_time_s=12.0,
-            depth=4,
-            settler=Settles(),  # type: ignore[arg-type]
-            why_not=self.why_not,
-        )
+        return sending_on(self.chain, self.journal, self.clock, why_not=self.why_not)
 
     def tell(self, writes: list[Any]) -> None:
         with self.store.batch() as batch:

@@ -22,7 +22,7 @@ from arbtui.execution import decode_execute
 from arbtui.execution.calldata import contract_ticket
 from arbtui.monitor import strategy_record
 from arbtui.store import CommandPost, open_store
-from tests.chain import Hand, config_for, in_hand, running_chain, trade_until
+from tests.chain import Hand, config_for, in_hand, limited, running_chain, trade_until
 
 pytestmark = pytest.mark.chain
 
@@ -31,10 +31,6 @@ pytestmark = pytest.mark.chain
 def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
     with running_chain(tmp_path_factory.mktemp("chain")) as chain:
         yield chain
-
-
-def limited(config: Config, *bases: str) -> Config:
-    return config.model_copy(update={"search": config.search.model_copy(update={"base_tokens": bases})})
 
 
 async def test_a_trade_that_moves_the_pool_makes_the_ticket_stale_and_is_named(

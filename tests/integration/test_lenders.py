@@ -26,7 +26,7 @@ from arbtui.errors import RefusedError, UsageError
 from arbtui.lenders.policy import LenderPolicy, UniswapPolicy
 from arbtui.store import open_store
 from arbtui.units import Address, parse_amount
-from tests.chain import Hand, config_for, in_hand, running_chain, trade_until
+from tests.chain import Hand, config_for, in_hand, limited, running_chain, trade_until
 
 pytestmark = pytest.mark.chain
 
@@ -256,7 +256,7 @@ async def test_what_the_executors_owner_switched_off_is_not_chosen(devnet: Devne
 async def test_any_lender_of_erc_3156_lends_where_the_executor_has_its_address(
     devnet: Devnet, tmp_path: Path
 ) -> None:
-    config = limited_to(config_for(devnet, tmp_path / "store"), "DAI")
+    config = limited(config_for(devnet, tmp_path / "store"), "DAI")
     lenders = config.lenders.model_copy(
         update={
             "erc3156": LenderPolicy(address=devnet.book.lenders["maker"]),
@@ -284,7 +284,7 @@ async def test_any_lender_of_erc_3156_lends_where_the_executor_has_its_address(
 async def test_the_last_pair_of_a_path_pays_first_where_that_costs_least(
     devnet: Devnet, tmp_path: Path
 ) -> None:
-    config = limited_to(config_for(devnet, tmp_path / "store"), "DAI")
+    config = limited(config_for(devnet, tmp_path / "store"), "DAI")
     lenders = config.lenders.model_copy(update={"flash_swap": UniswapPolicy()})
     config = config.model_copy(update={"lenders": lenders})
     async with in_hand(devnet) as hand:
@@ -306,10 +306,6 @@ async def test_the_last_pair_of_a_path_pays_first_where_that_costs_least(
     quoted = {quote["lender"]: quote for quote in row["quotes"]}
     assert int(quoted["flash_swap"]["gas_cost"]) < int(quoted["maker"]["gas_cost"])
     assert ticket["fallback"]["lender"] == "maker", "a loan, should the pair not pay first any more"
-
-
-def limited_to(config: Config, base: str) -> Config:
-    return config.model_copy(update={"search": config.search.model_copy(update={"base_tokens": (base,)})})
 
 
 async def quoted_in(config: Config, token: Address, amount: int) -> dict[LenderId, LoanQuote]:

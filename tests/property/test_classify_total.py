@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,14 @@ from arbtui.domain import Delivery
 from arbtui.execution.reverts import EXECUTOR_ERRORS
 from arbtui.recovery import Classified, ErrorClass, classify, decode_revert
 from arbtui.recovery.phrases import RULES
+from tests.conftest import PROFILE
 
 DATA = Path(__file__).parents[1] / "data"
 MESSAGES = [
     json.loads(line)["message"] for line in (DATA / "node_errors.jsonl").read_text("utf-8").splitlines()
 ]
 PHRASES = [rule[0] for rule in RULES]
-FUZZED = 100_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 3_000
+FUZZED = 100_000 if PROFILE == "deep" else 3_000
 #: Hostile pieces: what regexes, JSON, hex and terminals choke on.
 PIECES = [
     "{", "}", "[", "]", '"', "'", "\\", ": ", ", ", "0x", "0x08c379a0", "0x4e487b71", "\x1b[31m", "\u202e", "\ud800",

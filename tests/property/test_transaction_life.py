@@ -6,7 +6,6 @@ sent before it is on disk; every hash watched until its outcome is final.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
@@ -18,31 +17,29 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from arbtui.domain import ExecutionStatus
-from arbtui.engine import Sending, WalletPolicy
+from arbtui.engine import Sending
 from tests import factories as make
+from tests.conftest import PROFILE
 from tests.scripted_chain import (
+    DEPTH,
     FOREIGN,
     GWEI,
     Chain,
     Clock,
     Crash,
     DyingJournal,
-    ScriptedNode,
-    Settles,
-    Signer,
     Tx,
     done,
     read,
+    sending_on,
 )
 
-DEPTH = 4
-DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+DEEP = PROFILE == "deep"
 FATES = (
     "pool", "swallowed", "lost", "late", "refused", "underpriced", "full", "funds", "gas", "odd", "html", "lag",
     "other hash", "crash",
 )  # fmt: skip
 S = ExecutionStatus
-WALLET = WalletPolicy(address=make.WALLET, executor=make.EXECUTOR, treasury=make.TREASURY)
 
 
 class Life(RuleBasedStateMachine):
@@ -65,21 +62,7 @@ class Life(RuleBasedStateMachine):
         return journal
 
     def started(self) -> Sending:
-        sending = Sending(
-            node=ScriptedNode(self.chain),
-            journal=self.journal,
-            signer=Signer(),
-            clock=self.clock,
-            chain_id=make.CHAIN_ID,
-            wallet=WALLET,
-            multicall=make.EXECUTOR,
-            tokens={},
-            native_symbol="ETH",
-            max_fee_per_gas=500 * GWEI,
-            block_time_s=12.0,
-            depth=DEPTH,
-            settler=Settles(),  # type: ignore[arg-type]
-        )
+        sending = sending_on(self.chain, self.journal, self.clock)
         for known in (*self.journal.unfinished(), *self.journal.open_executions()):
             sending.take_up(known, None)
         self.removed = set()
