@@ -20,6 +20,7 @@ from arbtui.execution.ports import Journal, OpenExecution, Sighting
 from arbtui.store import SqliteJournal
 from arbtui.store.driver import sqlite3
 from tests import factories as make
+from tests.conftest import PROFILE
 
 S = ExecutionStatus
 
@@ -299,6 +300,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal = self.open()
         self.status: dict[str, S] = {}
         self.attempts: dict[str, list[Attempt]] = {}
+        self.told: dict[tuple[str, int], Delivery] = {}
         self.released: set[str] = set()
 
     def open(self) -> SqliteJournal:
@@ -343,8 +345,13 @@ class JournalMachine(RuleBasedStateMachine):
         own = self.attempts.get(name, [])
         if not self.refused(bool(own), lambda: self.journal.outcome(name, len(own), delivery, "")):
             order = ["unsent", "not_delivered", "rejected", "ambiguous", "delivered"]
-            best = max(own[-1].delivery, delivery, key=order.index)
-            own[-1] = replace(own[-1], delivery=best)
+            best = max(self.told.get((name, len(own)), Delivery.UNSENT), delivery, key=order.index)
+            self.told[name, len(own)] = best
+            leaves_again = delivery is Delivery.UNSENT and best not in (
+                Delivery.AMBIGUOUS,
+                Delivery.DELIVERED,
+            )
+            own[-1] = replace(own[-1], delivery=Delivery.UNSENT if leaves_again else best)
 
     @rule(name=names, status=st.sampled_from(S))
     def move(self, name: str, status: S) -> None:
@@ -386,5 +393,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-JournalMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+JournalMachine.TestCase.settings = settings(
+    max_examples=2_000 if PROFILE == "deep" else 15, stateful_step_count=20, deadline=None
+)
 TestJournalMachine = JournalMachine.TestCase
