@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 
 REPLACEMENT = "\ufffd"
@@ -25,6 +26,33 @@ def safe_text(value: object, limit: int = 32) -> str:
         for ch in text[: limit + 1]
     )
     return out if len(text) <= limit else out[: limit - 1] + "…"
+
+
+#: JSON nested deeper than this is nobody's; json and msgspec stop by themselves while the limit is as Python has it.
+_MOST_DEPTH = 512
+#: eth_account's py_ecc raises Python's limit to 100,000: then nested JSON overflows the C stack before it is reached.
+_SAFE_LIMIT = 5_000
+#: A string that is never closed matches to the end: no place of it is looked at twice.
+_STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+
+
+def nested_too_deep(foreign: str | bytes) -> bool:
+    """Whether reading this JSON could overflow the C stack, which no `except` catches."""
+    if sys.getrecursionlimit() <= _SAFE_LIMIT:
+        return False
+    raw = foreign.encode(errors="replace") if isinstance(foreign, str) else foreign
+    if raw.count(b"[") + raw.count(b"{") <= _MOST_DEPTH:
+        return False
+    depth = 0
+    for piece in _STRUCTURE.finditer(raw):
+        first = piece[0][0]
+        if first in b"[{":
+            depth += 1
+            if depth > _MOST_DEPTH:
+                return True
+        elif first in b"]}":
+            depth -= 1
+    return False
 
 
 _URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<rest>\S*[^\s:,;.])", re.IGNORECASE)

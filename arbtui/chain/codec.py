@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from binascii import Error as HexError
 from binascii import unhexlify
 from collections.abc import Collection, Iterable, Mapping
@@ -18,13 +17,9 @@ import msgspec
 
 from arbtui.domain import Log
 from arbtui.errors import MalformedAnswer, NodeError, UsageError
-from arbtui.text import safe_text
+from arbtui.text import nested_too_deep, safe_text
 from arbtui.units import UINT256_MAX, Address, parse_address
 
-#: Nested deeper than this is no answer; json and msgspec stop there by themselves while the limit is as Python has it.
-MOST_DEPTH = 512
-#: eth_account's py_ecc raises Python's limit to 100,000: then nested JSON overflows the C stack before it is reached.
-_SAFE_LIMIT = 5_000
 _SHOWN = 80
 
 
@@ -57,21 +52,8 @@ def parse(raw: bytes) -> Any:
 
 def guard_depth(raw: bytes) -> None:
     """Raise Unfit where reading `raw` could overflow the C stack."""
-    if sys.getrecursionlimit() <= _SAFE_LIMIT or raw.count(b"[") + raw.count(b"{") <= MOST_DEPTH:
-        return
-    depth = 0
-    for piece in _STRUCTURE.finditer(raw):
-        first = piece[0][0]
-        if first in b"[{":
-            depth += 1
-            if depth > MOST_DEPTH:
-                raise Unfit("json", "that is not JSON: nested too deep")
-        elif first in b"]}":
-            depth -= 1
-
-
-#: A string that is never closed matches to the end: no place of it is looked at twice.
-_STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+    if nested_too_deep(raw):
+        raise Unfit("json", "that is not JSON: nested too deep")
 
 
 def _refuse_constant(name: str) -> NoReturn:

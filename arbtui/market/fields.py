@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from arbtui.text import safe_text
+from arbtui.text import nested_too_deep, safe_text
 from arbtui.units import Address, checksummed
 
 _HEX = frozenset("0123456789abcdef")
@@ -45,6 +45,8 @@ def _whole(value: object, what: str) -> int:
 
 def parse_row(text: str) -> dict[str, Any]:
     """One line's JSON object; raises BadField for anything else, for a name that is there twice, and for NaN."""
+    if nested_too_deep(text):
+        raise BadField("not JSON")
     try:
         row = json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_constant)
     except BadField:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import sys
 import time
 import tracemalloc
 from dataclasses import replace
@@ -479,3 +480,17 @@ def test_a_line_of_many_names_costs_no_more_than_reading_it() -> None:
     with pytest.raises(BadField, match="'zz' is there twice"):
         parse_row(f'{{{names},"zz":0,"zz":0}}')
     assert time.process_time() - before < 3, "with the square of the names it is 13 s"
+
+
+def test_a_deeply_nested_line_is_reported_where_a_library_has_lifted_the_limit_of_recursion() -> None:
+    """Without the look at its depth first it overflows the C stack, and Python is gone."""
+    as_it_was = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        snapshot = load("[" * 100_000 + "]" * 100_000, '{"a":"' + "[" * 2_000 + '"}')
+    finally:
+        sys.setrecursionlimit(as_it_was)
+    assert [(problem.line, problem.reason) for problem in snapshot.problems] == [
+        (1, "not JSON"),
+        (2, "type is missing"),
+    ]
