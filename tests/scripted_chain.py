@@ -15,6 +15,7 @@ from arbtui.engine import Sending, WalletPolicy
 from arbtui.engine.settling import SettlementTerms, Write
 from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable, UnknownBlock
 from arbtui.execution import SignedTx, UnsignedTx
+from arbtui.execution.ports import Plan
 from arbtui.execution.settlement import settle
 from arbtui.store import SqliteJournal
 from arbtui.units import Address, Wei
@@ -307,6 +308,9 @@ class Settles:
             asset=terms.asset if terms is not None else make.WETH.address,
             rate=ConversionRate(make.WETH, 1, 1, 0, ()),
         )
+
+    async def why_reverted(self, receipt: Receipt, plan: Plan | None) -> str:
+        return "the script says no more"
 
     def told(self, settlement: Settlement) -> list[Write]:
         return []

@@ -354,6 +354,25 @@ class Node:
         with self.strict("eth_simulateV1"):
             return _simulated(answer)
 
+    async def traced(self, tx_hash: str) -> Simulated:
+        """What a mined transaction did in its place, without its logs. Raises NodeError where the node does not trace.
+
+        geth's `callTracer`, outermost call alone: `output` is the revert data, which no receipt has.
+        """
+        method = "debug_traceTransaction"
+        tracer = {"tracer": "callTracer", "tracerConfig": {"onlyTopCall": True}}
+        answer = await self.rpc.call(method, [tx_hash, tracer])
+        with self.strict(method):
+            what = f"trace of {tx_hash}"
+            error = field(answer, "error", what) if isinstance(answer, dict) and "error" in answer else ""
+            return Simulated(
+                success=not error,
+                gas_used=quantity(field(answer, "gasUsed", what), what),
+                return_data=data(answer.get("output") or "0x", what),
+                error=safe_text(str(error)[:400], 200),
+                logs=(),
+            )
+
 
 def _simulated(answer: Any) -> Simulated:
     what = "eth_simulateV1"

@@ -680,6 +680,17 @@ class Nodes(Node):
     async def simulate(self, transaction: dict[str, Any], block: BlockRef, seconds: int) -> Simulated:
         return await self.one(lambda node: node.simulate(transaction, block, seconds))
 
+    async def traced(self, tx_hash: str) -> Simulated:
+        """Of the first that traces. Many do not, or are slow: that says nothing of a node, so none is judged by it."""
+        refused: ArbtuiError | None = None
+        for member in self._candidates():
+            if member.state is NodeState.OK:
+                try:
+                    return await member.node.traced(tx_hash)
+                except (NodeError, NodeUnreachable, MalformedAnswer) as error:
+                    refused = refused or error
+        raise refused or NodeUnreachable(f"{self.where}: no node to trace {tx_hash}")
+
 
 @asynccontextmanager
 async def open_nodes(policy: ChainPolicy) -> AsyncIterator[Nodes]:

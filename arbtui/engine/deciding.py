@@ -24,8 +24,7 @@ from arbtui.domain import (
 )
 from arbtui.engine.policy import TicketPolicy, WalletPolicy
 from arbtui.errors import NodesDisagree, UnknownBlock
-from arbtui.execution import encode_execute, explain_revert
-from arbtui.execution.reverts import observed_profit
+from arbtui.execution import EXECUTOR_ERRORS, encode_execute, observed_profit
 from arbtui.gas import (
     DYNAMIC,
     Choice,
@@ -42,6 +41,7 @@ from arbtui.gas import (
 )
 from arbtui.lenders import FlashLoanManager, GasView, Track, cheapest
 from arbtui.market.state import MarketState
+from arbtui.recovery import decode_revert
 from arbtui.units import BPS, PPM, Address, Wei, div_up, mul_div_up
 from arbtui.validation import FREE_LOAN, Candidate, LoanCost, OpportunityValidator, Ranked
 from arbtui.validation.checks import check_freshness, check_gas_cost, check_simulation
@@ -578,7 +578,7 @@ def interpret(outcome: Simulated) -> Simulation:
     if outcome.success:
         return Simulation(True, decode_uint(outcome.return_data, "Executor.execute"), outcome.gas_used, "")
     if outcome.return_data:
-        reason = explain_revert(outcome.return_data)
+        reason = decode_revert(outcome.return_data, own=EXECUTOR_ERRORS).sentence
     else:
         reason = f"{outcome.error or 'reverted'} without data after {outcome.gas_used} gas"
     return Simulation(False, observed_profit(outcome.return_data), outcome.gas_used, reason)

@@ -744,6 +744,11 @@ class Sending:
         settlement = await self._settler.settlement(
             flight.id, flight.terms, receipt, beside, old=self._old(receipt)
         )
+        plan = flight.intent.plan
+        # Each call keeps a 64th of its gas from the one it makes (EIP-150): six of them leave 9 % at most. What reverts
+        # for another reason stays far below, since the limit is 1.4 times what was simulated.
+        starved = plan is not None and receipt.gas_used * 10 >= plan.gas * 9
+        why = "" if receipt.success or starved else await self._settler.why_reverted(receipt, plan)
         sighting = Sighting(receipt.tx_hash, receipt.block_number, receipt.block_hash, receipt.success)
         self._journal.seen(flight.id, sighting)
         flight.sightings.append(sighting)
@@ -755,13 +760,10 @@ class Sending:
             status, reason, error_class = _S.MINED, f"in block {receipt.block_number}", ""
         else:
             status, error_class = _S.REVERTED, str(ErrorClass.EXECUTION_REVERTED)
-            reason = f"reverted in block {receipt.block_number}"
-            plan = flight.intent.plan
-            if plan is not None and receipt.gas_used * 10 >= plan.gas * 9:
-                # Each call keeps a 64th of its gas from the one it makes (EIP-150): six of them leave 9 % at most. What
-                # reverts for another reason stays far below, since the limit is 1.4 times what was simulated.
+            reason = f"reverted in block {receipt.block_number}: {why}"
+            if plan is not None and starved:
                 error_class = str(ErrorClass.OUT_OF_GAS)
-                reason += f": out of gas, {receipt.gas_used} used of {plan.gas}"
+                reason = f"reverted in block {receipt.block_number}: out of gas, {receipt.gas_used} used of {plan.gas}"
         writes.append(self._move(flight, status, reason, error_class))
         writes += self._settler.told(settlement)
         self.settled.append((flight.intent.ticket_id, settlement))

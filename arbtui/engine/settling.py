@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from arbtui.chain import Node, read_balances
 from arbtui.domain import NATIVE, ConversionRate, Receipt, Settlement, Token
+from arbtui.engine.deciding import interpret
 from arbtui.engine.policy import WalletPolicy
-from arbtui.errors import NodeError
+from arbtui.errors import MalformedAnswer, NodeError, NodesDisagree, NodeUnreachable, UnknownBlock
 from arbtui.execution import differences, settle
+from arbtui.execution.ports import Plan
 from arbtui.monitor.reconcile import amounts_json, unexplained
 from arbtui.store import Batch
 from arbtui.units import Address
 
 Write = Callable[[Batch], None]
+
+#: Seconds that a revert's reason may keep the engine from the next block.
+TRACE_S = 2.0
+
+_UNTOLD = (NodeError, NodeUnreachable, NodesDisagree, MalformedAnswer, UnknownBlock)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,39 @@ class Settler:
             difference="; ".join(found),
             unexplained=unexplained(before, after, deltas),
         )
+
+    async def why_reverted(self, receipt: Receipt, plan: Plan | None) -> str:
+        """What a mined revert said, which no receipt tells, and what it means: one line, whatever the node can do.
+
+        As traced in its place; where no node traces in time, as the same bytes run on the block before, which leaves
+        out what came first in its own block, and says so.
+        """
+        try:
+            async with asyncio.timeout(TRACE_S):
+                traced = await self._node.traced(receipt.tx_hash)
+            if not traced.success:
+                return interpret(traced).error
+        except (*_UNTOLD, TimeoutError) as error:
+            _log.info("no trace of %s: %s", receipt.tx_hash, error)
+        if plan is None:
+            return "why is unknown: no node traces"
+        transaction = {
+            "from": self._wallet.address,
+            "to": self._wallet.executor,
+            "data": "0x" + plan.data.hex(),
+            "gas": hex(plan.gas),
+        }
+        try:
+            block = await self._node.block(receipt.block_hash)
+            parent = await self._node.block(block.parent_hash)
+            run = interpret(
+                await self._node.simulate(transaction, parent, block.timestamp - parent.timestamp)
+            )
+        except _UNTOLD as error:
+            return f"why is unknown: no node traces, and none runs it again ({error})"
+        if run.success:
+            return "on the block before it would have passed: something came first in its own block (no node traces)"
+        return f"{run.error} (as run on the block before: no node traces)"
 
     def told(self, settlement: Settlement) -> list[Write]:
         """The rows of a settlement, with an incident where it does not reconcile."""

@@ -16,10 +16,11 @@ from arbtui.execution.ports import (
     Signer,
     UnsignedTx,
 )
-from arbtui.execution.reverts import explain_revert
+from arbtui.execution.reverts import EXECUTOR_ERRORS, observed_profit
 from arbtui.execution.settlement import differences, settle, transfer_deltas
 
 __all__ = [
+    "EXECUTOR_ERRORS",
     "Clock",
     "GasOptimizedExecutor",
     "Intent",
@@ -37,8 +38,8 @@ __all__ = [
     "decode_execute",
     "differences",
     "encode_execute",
-    "explain_revert",
     "next_nonce",
+    "observed_profit",
     "settle",
     "transfer_deltas",
 ]

@@ -1,10 +1,8 @@
-"""Revert data as a sentence: Error(string), Panic(uint256) and the executor contract's own errors."""
+"""The executor contract's own errors; `recovery.decode_revert` makes sentences of them."""
 
 from __future__ import annotations
 
-from arbtui.abi import decode, selector
-from arbtui.errors import MalformedAnswer
-from arbtui.text import safe_text
+from arbtui.abi import selector
 
 #: contracts/src/IExecutor.sol; a test compares this list with the artifact's ABI.
 EXECUTOR_ERRORS: dict[str, tuple[str, ...]] = {
@@ -49,31 +47,6 @@ EXECUTOR_ERRORS: dict[str, tuple[str, ...]] = {
     "InsufficientProfit": ("uint256", "uint256"),
     "BalanceFell": ("address", "uint256", "uint256"),
 }
-
-_BY_SELECTOR = {
-    selector(f"{name}({','.join(types)})"): (name, types) for name, types in EXECUTOR_ERRORS.items()
-}
-_ERROR, _PANIC = selector("Error(string)"), selector("Panic(uint256)")
-
-
-def explain_revert(data: bytes) -> str:
-    """Total: any bytes in, one safe line out."""
-    head, body = data[:4], data[4:]
-    try:
-        if not data:
-            return "reverted without a reason"
-        if head == _ERROR:
-            return f"reverted: {safe_text(decode(['string'], body)[0], 120)}"
-        if head == _PANIC:
-            return f"panic 0x{decode(['uint256'], body)[0]:02x}"
-        if head in _BY_SELECTOR:
-            name, types = _BY_SELECTOR[head]
-            values = decode(types, body)
-            shown = ", ".join("0x" + v.hex() if isinstance(v, bytes) else str(v) for v in values)
-            return f"{name}({shown})"
-    except MalformedAnswer:
-        return f"reverted with malformed data 0x{data[:36].hex()}"
-    return f"reverted with unknown error 0x{head.hex()}"
 
 
 def observed_profit(data: bytes) -> int | None:

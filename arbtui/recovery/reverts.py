@@ -48,6 +48,23 @@ class Revert:
     protocols: tuple[str, ...] = ()
     malformed: bool = False
 
+    @property
+    def sentence(self) -> str:
+        """One safe line: what was said, and what it means."""
+        if self.kind is RevertKind.EMPTY:
+            return f"reverted without a reason: {self.meaning}"
+        if self.kind is RevertKind.ERROR_STRING and self.name == "Error" and not self.malformed:
+            said = f"reverted: {self.args[0]}"
+        elif self.kind is RevertKind.PANIC:
+            said = f"panic {' '.join(self.args)}"
+        elif self.malformed:
+            said = f"reverted with malformed data {' '.join(self.args) or self.name}"
+        elif self.name is not None and self.name.startswith("0x"):
+            said = f"reverted with unknown error {self.name}"
+        else:
+            said = f"{self.name}({', '.join(self.args)})"
+        return f"{said}: {self.meaning}"
+
     def as_json(self) -> dict[str, Any]:
         return {
             "kind": str(self.kind),
@@ -91,30 +108,57 @@ PANICS: dict[int, tuple[str, str]] = {
     0x51: ("a call of a function pointer that was never set", "bug"),
 }
 
-#: What the executor's errors mean; those without a line are named and no more.
-_OWN: dict[str, tuple[str, str]] = {
+#: What each of the executor's errors means; a test holds this list against the contract's.
+EXECUTOR_MEANINGS: dict[str, tuple[str, str]] = {
+    "InvalidAddress": ("an address in its constructor cannot serve", "bug"),
+    "TooMany": ("its constructor was given too many of something", "bug"),
+    "InvalidFee": ("its constructor was given a fee of 100 % or more", "bug"),
+    "TagTaken": ("two of its assets end in the same four bytes", "bug"),
+    "NotOwner": ("the sender is not the executor's owner", "auth"),
+    "NotOperator": ("the sender is not the executor's operator", "auth"),
+    "NotOwnerOrOperator": ("the sender is neither owner nor operator of the executor", "auth"),
+    "ExecutionPaused": ("the executor is paused by its owner", "paused"),
+    "RunOpen": ("a run is open already: a contract called back into the executor", "reentrancy"),
+    "MalformedPlan": ("the plan is no whole number of hops", "bug"),
+    "TicketUsed": ("this ticket was executed before", "bug"),
+    "DeadlinePassed": ("the last block of the ticket had passed: nothing was traded", "deadline"),
+    "AmountZero": ("the plan trades nothing", "bug"),
+    "AssetUnknown": ("the executor was deployed without this asset", "bug"),
+    "AssetOff": (
+        "the owner set no profit floor for this asset, and without one nothing begins with it",
+        "auth",
+    ),
+    "BelowFloor": ("the approved floor is below the one the owner set on the executor", "auth"),
+    "AmountTooLarge": ("a pool would give more than V2 arithmetic holds", "math"),
+    "UnknownKind": ("the executor knows no such kind of hop", "bug"),
+    "PoolUnproven": ("a pool of the path is not of the exchanges the executor was deployed with", "bug"),
+    "FlashSwapNeedsV2": ("a flash swap was planned over a pool that is not of the V2 family", "bug"),
+    "NoCode": ("there is no contract at an address of the plan", "bug"),
+    "LenderUnavailable": ("the lender has no address on this executor", "paused"),
+    "LenderOff": ("the owner does not allow this lender on the executor", "auth"),
+    "LenderUnproven": (
+        "the pool that was to lend is not of the exchanges the executor was deployed with",
+        "bug",
+    ),
+    "LenderInPath": ("the path trades on the pool that lends", "bug"),
+    "InsufficientOwnCapital": ("the executor holds less of the token than was to be lent", "funds"),
+    "UnexpectedCallback": ("somebody called back who was not awaited", "bug"),
+    "WrongInitiator": ("the loan was asked for by somebody else", "bug"),
+    "WrongLengths": ("the lender called back for more than one asset", "bug"),
+    "WrongLoan": ("the lender lent something else than was asked", "bug"),
+    "NoCallback": ("the lender never called back", "bug"),
+    "LenderReturnedFalse": ("the lender said that the loan failed", "paused"),
+    "UnexpectedSwapCallback": ("a pool called back that was not awaited, or twice", "bug"),
+    "WrongSwapInput": ("a pool asked for another amount than it was quoted for", "race"),
+    "NoSwapCallback": ("a pool never called for its payment", "bug"),
+    "NoOutput": ("a pool gives nothing for what is put in", "race"),
+    "TokenCallFailed": ("a token refused a transfer or an approval; its own words follow", "token"),
+    "AllowanceLeft": ("an approval was left over, which must be nothing", "token"),
     "InsufficientProfit": (
         "the run earned less than the floor that was approved: nothing was traded",
         "race",
     ),
-    "DeadlinePassed": ("the last block of the ticket had passed: nothing was traded", "deadline"),
-    "TicketUsed": ("this ticket was executed before", "bug"),
-    "ExecutionPaused": ("the executor is paused by its owner", "paused"),
-    "NotOperator": ("the sender is not the executor's operator", "auth"),
-    "NotOwner": ("the sender is not the executor's owner", "auth"),
-    "NotOwnerOrOperator": ("the sender is neither owner nor operator of the executor", "auth"),
-    "RunOpen": ("a run is open already: a contract called back into the executor", "reentrancy"),
-    "LenderUnavailable": ("the lender has no address on this executor", "paused"),
-    "LenderReturnedFalse": ("the lender said that the loan failed", "paused"),
-    "NoCallback": ("the lender never called back", "bug"),
-    "InsufficientOwnCapital": ("the executor holds less of the token than was to be lent", "funds"),
-    "OwnCapitalDisabled": ("own capital is switched off", "funds"),
-    "TokenCallFailed": ("a token refused a transfer or an approval; its own words follow", "token"),
-    "WrongSwapInput": ("a pool asked for another amount than it was quoted for", "race"),
-    "NoOutput": ("a hop gave nothing", "race"),
-    "BalanceChanged": ("a balance that must not move has moved", "token"),
-    "WrongLoan": ("the lender lent something else than was asked", "bug"),
-    "NotAPool": ("a hop's address is no pool of the factory", "bug"),
+    "BalanceFell": ("the executor would end with less of a token than it began with", "token"),
 }
 
 _ERROR, _PANIC = selector("Error(string)"), selector("Panic(uint256)")
@@ -258,7 +302,7 @@ def _own(head: bytes, body: bytes, own: Errors, protocol: str | None) -> Revert 
         if selector(f"{name}({','.join(types)})") != head:
             continue
         args = _arguments(types, body)
-        meaning, arb_class = _OWN.get(name, ("the executor refused", "bug"))
+        meaning, arb_class = EXECUTOR_MEANINGS.get(name, ("the contract refused", "bug"))
         if name == "TokenCallFailed" and args is not None:
             inner = decode_revert(decode(types, body)[2], protocol=protocol)
             meaning += f": {inner.name or inner.kind} {' '.join(inner.args)}".rstrip()

@@ -219,6 +219,10 @@ def test_the_command_answers_as_agreed() -> None:
     assert set(answer) >= KEYS
     assert (answer["drill"], answer["lost_transactions"]) == ("revert-on-chain", 0)
     assert set(answer["timeline"][0]) == {"at_s", "what", "detail"}
+    assert any(
+        "reverted in block" in step["detail"] and "InsufficientProfit(" in step["detail"]
+        for step in answer["timeline"]
+    )
 
 
 def test_the_command_shows_the_timeline_as_it_comes() -> None:

@@ -27,7 +27,6 @@ from arbtui.execution import (
     decode_execute,
     differences,
     encode_execute,
-    explain_revert,
     next_nonce,
     settle,
 )
@@ -248,28 +247,6 @@ def test_decoding_calldata_is_total(size: int, tail: bytes) -> None:
         }
     with pytest.raises(MalformedAnswer):
         decode_execute(whole[:60])
-
-
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (b"", "reverted without a reason"),
-        (encode_call("Error(string)", "UniswapV2: K"), "reverted: UniswapV2: K"),
-        (encode_call("Error(string)", "a\x1b[2J"), "reverted: a\ufffd[2J"),
-        (encode_call("Panic(uint256)", 0x11), "panic 0x11"),
-        (encode_call("InsufficientProfit(uint256,uint256)", 5, 7), "InsufficientProfit(5, 7)"),
-        (selector("Error(string)") + b"\xff" * 40, "reverted with malformed data"),
-        (b"\xde\xad\xbe\xef", "reverted with unknown error 0xdeadbeef"),
-    ],
-)
-def test_reverts_are_sentences(data: bytes, said: str) -> None:
-    assert explain_revert(data).startswith(said)
-
-
-@given(st.binary(max_size=200))
-def test_explaining_is_total(data: bytes) -> None:
-    assert "\x1b" not in explain_revert(data)
-    observed_profit(data)
 
 
 def test_the_profit_a_refusal_tells() -> None:

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from arbtui.abi import encode_call, selector
 from arbtui.execution.reverts import EXECUTOR_ERRORS
 from arbtui.recovery import RevertKind, decode_reason, decode_revert
-from arbtui.recovery.reverts import ADVICE, tables
+from arbtui.recovery.reverts import ADVICE, EXECUTOR_MEANINGS, tables
 
 PAYLOADS = [
     json.loads(line)
@@ -121,3 +123,42 @@ def test_the_table_says_where_it_was_read() -> None:
     assert all(name and sources for name, _, sources in raw["protocols"])
     classes = {row[3] for rows in (*raw["strings"].values(), *raw["customs"].values()) for row in rows}
     assert classes <= set(ADVICE)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "reverted without a reason: no reason was given"),
+        (error_string("UniswapV2: K"), "reverted: UniswapV2: K: "),
+        (error_string("a\x1b[2J"), "reverted: a\ufffd[2J: a contract's own words"),
+        (encode_call("Panic(uint256)", 0x11), "panic 0x11: arithmetic underflow"),
+        (
+            encode_call("InsufficientProfit(uint256,uint256)", 5, 7),
+            "InsufficientProfit(5, 7): the run earned less than the floor that was approved",
+        ),
+        (selector("Error(string)") + b"\xff" * 40, "reverted with malformed data 0x08c379a0ff"),
+        (
+            selector("InsufficientProfit(uint256,uint256)"),
+            "reverted with malformed data InsufficientProfit: ",
+        ),
+        (
+            bytes.fromhex("deadbeef"),
+            "reverted with unknown error 0xdeadbeef: a custom error that is in no table",
+        ),
+        (b"\x01\x02", "reverted with malformed data 0x0102: fewer bytes than a selector"),
+    ],
+)
+def test_a_revert_is_one_sentence(data: bytes, said: str) -> None:
+    assert decode_revert(data, own=EXECUTOR_ERRORS).sentence.startswith(said)
+
+
+@given(st.binary(max_size=200))
+def test_the_sentence_is_one_safe_line(data: bytes) -> None:
+    sentence = decode_revert(data, own=EXECUTOR_ERRORS).sentence
+    assert sentence
+    assert sentence.isprintable()
+
+
+def test_each_error_of_the_executor_has_a_meaning_and_advice() -> None:
+    assert EXECUTOR_MEANINGS.keys() == EXECUTOR_ERRORS.keys()
+    assert {arb_class for _, arb_class in EXECUTOR_MEANINGS.values()} <= ADVICE.keys()
