@@ -18,6 +18,7 @@ from arbtui.domain import (
     LenderId,
     LoanQuote,
     Opportunity,
+    Path,
     Simulated,
     Ticket,
     Token,
@@ -42,6 +43,7 @@ from arbtui.gas import (
 from arbtui.lenders import FlashLoanManager, GasView, Track, cheapest
 from arbtui.market.state import MarketState
 from arbtui.recovery import decode_revert
+from arbtui.search import size
 from arbtui.units import BPS, PPM, Address, Wei, div_up, mul_div_up
 from arbtui.validation import FREE_LOAN, Candidate, LoanCost, OpportunityValidator, Ranked
 from arbtui.validation.checks import check_freshness, check_gas_cost, check_simulation
@@ -148,6 +150,19 @@ class Decider:
     def loan_cost(self, token: Address) -> LoanCost:
         """What the cheapest loan of `token` cost when it was last quoted; nothing before that."""
         return self._loan_costs.get(token, FREE_LOAN)
+
+    def sized(self, path: Path, state: MarketState) -> Opportunity | None:
+        """`path` at its best input, as `fitted`; None where no input gains a base unit."""
+        found = size(path, state)
+        return None if found is None else self.fitted(found, state)
+
+    def fitted(self, opportunity: Opportunity, state: MarketState) -> Opportunity:
+        """At the input that leaves most after the fee of the loan that was last the cheapest for its token.
+
+        Where no input leaves anything after it the opportunity stays what it is, and is refused for that.
+        """
+        fee_ppm = self.loan_cost(opportunity.token.address).fee_ppm
+        return (size(opportunity.path, state, fee_ppm) if fee_ppm else None) or opportunity
 
     def pays_at_all(self, one: Ranked, state: MarketState, fees: Fees) -> Dropped | None:
         """The cheapest "no": gas alone, with a loan that costs nothing, already takes the profit."""

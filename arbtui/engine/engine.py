@@ -502,12 +502,13 @@ class Engine:
         found = self._finder.find(state, self._watching.take_changed(), costs)
         self.tally.opportunities += len(found.opportunities)
         self._paper_open = {key: path for key, path in self._paper_open.items() if size(path, state)}
-        ranked = rank(found.opportunities, rates, fees.price, self._decider.loan_cost)
+        fitted = [self._decider.fitted(one, state) for one in found.opportunities]
+        ranked = rank(fitted, rates, fees.price, self._decider.loan_cost)
         mine = {ticket.opportunity.path.id for ticket in self._waiting} | self._paper_open.keys()
         shown = ranked[: self._search.record]
         # What only fell behind is no longer among the best, but it is still open.
         seen = {one.opportunity.path.id for one in shown}
-        behind = [size(path, state) for path in self._open_paths.paths if path.id not in seen]
+        behind = [self._decider.sized(path, state) for path in self._open_paths.paths if path.id not in seen]
         open_still = rank(filter(None, behind), rates, fees.price, self._decider.loan_cost)
         told = mine | {one.opportunity.path.id for one in open_still}
         taken = {pool for ticket in self._waiting for pool in ticket.opportunity.path.pools}
@@ -854,7 +855,7 @@ class Engine:
             return "refused: the ticket is approved already"
         state = await self._newest()
         fees, _ = await self._look(state.block)
-        found = size(ticket.opportunity.path, state)
+        found = self._decider.sized(ticket.opportunity.path, state)
         if found is None:
             return "refused: the path does not pay any more"
         last_block = state.block.number + self._lifetime()

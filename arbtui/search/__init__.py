@@ -2,7 +2,7 @@
 
 from arbtui.search.cycles import CORE_CYCLES, CORE_POOLS, MAX_HOPS, CycleIndex, enumerate_cycles
 from arbtui.search.finder import CHECK_EVERY, Costs, Finder, find_opportunities, size
-from arbtui.search.result import Mismatch, SearchResult, sharing
+from arbtui.search.result import Mismatch, SearchResult, opportunity, sharing
 from arbtui.search.setbacks import Setbacks
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Setbacks",
     "enumerate_cycles",
     "find_opportunities",
+    "opportunity",
     "sharing",
     "size",
 ]

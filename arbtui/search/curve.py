@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from arbtui.market import Pool, Stretch
+from arbtui.market import Stretch
 from arbtui.units import Address
 
 #: Within this of a rate of 1 the float rate is recomputed from exact integers.
@@ -22,19 +22,35 @@ _MAX_PIECES = 20_000
 _FEW_UNITS = 1e9
 
 
+class Given(Protocol):
+    """What a swap gave."""
+
+    @property
+    def amount_out(self) -> int: ...
+
+
+class Curved(Protocol):
+    """What sizing asks of a hop: these of a `Pool`'s methods."""
+
+    def swap_exact_in(self, token_in: Address, amount_in: int) -> Given: ...
+    def quote_out(self, token_in: Address, amount_in: int) -> int: ...
+    def least_in(self, token_in: Address, amount_out: int) -> int: ...
+    def stretches(self, token_in: Address) -> Iterator[Stretch]: ...
+
+
 class Leg:
     """A hop ready for sizing: its pool and token, and its first stretch in integers and in floats."""
 
     __slots__ = ("a", "c", "capacity", "pool", "stretch", "token_in")
 
-    def __init__(self, pool: Pool, token_in: Address, stretch: Stretch, following: Stretch | None) -> None:
+    def __init__(self, pool: Curved, token_in: Address, stretch: Stretch, following: Stretch | None) -> None:
         self.pool = pool
         self.token_in = token_in
         self.stretch = stretch
         self.a, self.c, self.capacity = _floats(stretch, following)
 
     @classmethod
-    def of(cls, pool: Pool, token_in: Address) -> Leg | None:
+    def of(cls, pool: Curved, token_in: Address) -> Leg | None:
         """None where nothing can be traded."""
         stretches = pool.stretches(token_in)
         stretch = next(stretches, None)
@@ -69,7 +85,7 @@ def _floats(stretch: Stretch, following: Stretch | None) -> tuple[float, float, 
     return a, c, capacity
 
 
-def in_floats(pool: Pool, token_in: Address) -> Iterator[tuple[float, float, float]]:
+def in_floats(pool: Curved, token_in: Address) -> Iterator[tuple[float, float, float]]:
     """Every stretch of a pool in floats: (a, c, capacity)."""
     stretches = pool.stretches(token_in)
     stretch = next(stretches, None)

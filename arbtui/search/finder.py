@@ -16,7 +16,7 @@ from arbtui.search.cycles import CORE_CYCLES, CORE_POOLS, CycleIndex, Ints, Part
 from arbtui.search.edges import Edges
 from arbtui.search.result import Mismatch, Opportunities, SearchResult, opportunity
 from arbtui.search.setbacks import Setbacks
-from arbtui.search.sizing import Size
+from arbtui.search.sizing import Size, input_after_fee
 from arbtui.units import PPM, Address, mul_div_up
 
 Timer = Callable[[], float]
@@ -376,11 +376,13 @@ def find_opportunities(
     return Finder(bases, max_hops, top, timer).find(state)
 
 
-def size(path: Path, state: MarketState) -> Opportunity | None:
+def size(path: Path, state: MarketState, fee_ppm: int = 0) -> Opportunity | None:
     """The best input of `path` at `state`, or None where no input gains a whole base unit.
 
-    `amount_out` and each hop's amounts are what the pools' integer arithmetic gives; the input is the least that gives
-    that output. Raises UsageError where a pool of the path is not in the state, or does not hold the hop's token.
+    `fee_ppm` is what a loan of the input costs: the input is then the one that leaves most after it, less than the one
+    that gains most before it. `amount_out` and each hop's amounts are what the pools' integer arithmetic gives; the
+    input is the least that gives that output. Raises UsageError where a pool of the path is not in the state, or does
+    not hold the hop's token.
     """
     pools = []
     for hop in path.hops:
@@ -395,6 +397,10 @@ def size(path: Path, state: MarketState) -> Opportunity | None:
         2 * number + (hop.token_in != pool.token0)
         for number, (hop, pool) in enumerate(zip(path.hops, pools, strict=True))
     ]
+    if fee_ppm:
+        legs = edges.legs(sides)
+        wanted = input_after_fee(legs, fee_ppm) if legs else None
+        return None if wanted is None else opportunity(path.hops, wanted, state)
     cycle = np.array(sides, np.int32)[:, None]
     best = edges.sizes(cycle)[0] if len(edges.hits(cycle)) else None
-    return None if best is None else opportunity(path.hops, best, state)
+    return None if best is None else opportunity(path.hops, best.amount_in, state)

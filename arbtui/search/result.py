@@ -37,7 +37,9 @@ class Opportunities(Sequence[Opportunity]):
         made = self._made[at]
         if made is None:
             _, _, cycle, size = self._found[at]
-            made = self._made[at] = opportunity(hops_of(self._state, self._index, cycle), size, self._state)
+            made = self._made[at] = opportunity(
+                hops_of(self._state, self._index, cycle), size.amount_in, self._state
+            )
         return made
 
     def __len__(self) -> int:
@@ -100,16 +102,16 @@ def hops_of(state: MarketState, index: CycleIndex, cycle: int) -> tuple[Hop, ...
     return tuple(hops)
 
 
-def opportunity(hops: Sequence[Hop], size: Size, state: MarketState) -> Opportunity:
-    """The opportunity that `size` is on these hops."""
+def opportunity(hops: Sequence[Hop], amount_in: int, state: MarketState) -> Opportunity:
+    """The opportunity that so much of the first hop's token is on these hops."""
     amounts = []
-    amount = size.amount_in
+    amount = amount_in
     for hop in hops:
         swap = state.pools[hop.pool].swap_exact_in(hop.token_in, amount)
         amounts.append(HopAmount(hop, amount, swap.amount_out, math.ceil(swap.price_impact_bps)))
         amount = swap.amount_out
     token = state.token(hops[0].token_in)
-    return Opportunity(Path(tuple(hops)), token, size.amount_in, amount, tuple(amounts), state.block)
+    return Opportunity(Path(tuple(hops)), token, amount_in, amount, tuple(amounts), state.block)
 
 
 def sharing(opportunities: Collection[Opportunity]) -> dict[str, tuple[str, ...]]:

@@ -9,14 +9,15 @@ gain more. Where all levels are fine, neighbours of the float optimum do.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arbtui.market import SwapReverts
+from arbtui.market import Stretch, SwapReverts
 from arbtui.search.curve import Leg, first_piece, in_floats, inputs_with, peak, roots
+from arbtui.units import PPM, UINT256_MAX, Address, div_up
 
 Floats = NDArray[np.float64]
 
@@ -43,6 +44,40 @@ class Size(NamedTuple):
     @property
     def profit(self) -> int:
         return self.amount_out - self.amount_in
+
+
+class _LoanFee:
+    """A last hop that divides by 1 + fee: a cycle that ends with it gains most where the loan's fee leaves most.
+
+    out/(1 + f) - in is (out - (1 + f)*in) / (1 + f), and has its greatest value at the same input.
+    """
+
+    __slots__ = ("_whole",)
+
+    def __init__(self, fee_ppm: int) -> None:
+        self._whole = PPM + fee_ppm
+
+    def quote_out(self, token_in: Address, amount_in: int) -> int:  # noqa: ARG002
+        return amount_in * PPM // self._whole
+
+    def least_in(self, token_in: Address, amount_out: int) -> int:  # noqa: ARG002
+        return div_up(amount_out * self._whole, PPM)
+
+    def swap_exact_in(self, token_in: Address, amount_in: int) -> Size:
+        return Size(amount_in, self.quote_out(token_in, amount_in))
+
+    def stretches(self, token_in: Address) -> Iterator[Stretch]:  # noqa: ARG002
+        yield Stretch(PPM, self._whole, 0, UINT256_MAX, True)
+
+
+def input_after_fee(legs: Sequence[Leg], fee_ppm: int) -> int | None:
+    """The input of the closed cycle `legs` that leaves most after a fee of `fee_ppm` of it, to one base unit of that.
+
+    None where no input leaves a base unit.
+    """
+    fee = Leg.of(_LoanFee(fee_ppm), legs[0].token_in)
+    best = best_size([*legs, fee]) if fee is not None else None
+    return None if best is None else best.amount_in
 
 
 def best_size(legs: Sequence[Leg]) -> Size | None:

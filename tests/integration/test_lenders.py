@@ -18,12 +18,13 @@ from arbtui.chain.rpc import data
 from arbtui.cli import cli
 from arbtui.config import Config
 from arbtui.devnet import Devnet
-from arbtui.domain import LENDER_CODES, LenderId, LoanQuote, Stage
+from arbtui.domain import LENDER_CODES, LenderId, LoanQuote, Opportunity, Stage, Ticket
 from arbtui.engine import Engine, Submitted
 from arbtui.engine.deciding import Dropped
 from arbtui.engine.direct import priced
 from arbtui.errors import RefusedError, UsageError
 from arbtui.lenders.policy import LenderPolicy, UniswapPolicy
+from arbtui.search import find_opportunities
 from arbtui.store import open_store
 from arbtui.units import Address, parse_amount
 from tests.chain import Hand, config_for, in_hand, limited, running_chain, trade_until
@@ -306,6 +307,35 @@ async def test_the_last_pair_of_a_path_pays_first_where_that_costs_least(
     quoted = {quote["lender"]: quote for quote in row["quotes"]}
     assert int(quoted["flash_swap"]["gas_cost"]) < int(quoted["maker"]["gas_cost"])
     assert ticket["fallback"]["lender"] == "maker", "a loan, should the pair not pay first any more"
+
+
+async def test_the_amount_leaves_most_after_the_lenders_fee(devnet: Devnet, tmp_path: Path) -> None:
+    config = config_for(devnet, tmp_path / "store")
+    alone = config.lenders.model_copy(update=dict.fromkeys(("aave_v3", "balancer_v2", "maker")))
+    config = config.model_copy(update={"lenders": alone})
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("DAI/WETH", 15_000)
+        async with open_engine(config, Stage.PAPER, ApproveMode.NONE, lambda _: None) as engine:
+            decider, weth = engine._decider, hand.book.token("WETH").address
+            state = await engine._newest()
+            fees, _ = await engine._look(state.block)
+
+            async def decided(opportunity: Opportunity) -> Ticket:
+                made = await decider.decide(
+                    opportunity, state, fees, engine._new_id(), state.block.number + 5
+                )
+                assert isinstance(made, Ticket)
+                assert made.lender is LenderId.AAVE_V2
+                return made
+
+            found = find_opportunities(state, [weth]).opportunities[0]
+            assert decider.fitted(found, state) is found, "what a loan costs is not known yet"
+            greatest_before = await decided(found)
+            assert 900 <= decider.loan_cost(weth).fee_ppm <= 901, "in whole units against us"
+            greatest_after = await decided(decider.fitted(found, state))
+    assert greatest_after.opportunity.amount_in < greatest_before.opportunity.amount_in
+    assert greatest_after.expected_profit > greatest_before.expected_profit
 
 
 async def quoted_in(config: Config, token: Address, amount: int) -> dict[LenderId, LoanQuote]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gzip
 import json
 import subprocess
@@ -521,7 +522,7 @@ def test_the_fast_reader_never_says_what_the_strict_one_does_not(
         try:
             for key in path[:-1]:
                 inner = inner[key]
-            inner[path[-1]] = junk
+            inner[path[-1]] = copy.deepcopy(junk)
         except (TypeError, IndexError, KeyError):
             continue
     raw = json.dumps(answer).encode()

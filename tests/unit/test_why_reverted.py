@@ -44,7 +44,11 @@ def no_tracing(fake: FakeNode, status: str = "0x0", told: str = REFUSED) -> None
     fake.answers["debug_traceTransaction"] = refuse
     fake.answers["eth_getBlockByHash"] = lambda asked: blocks.get(asked[0])
     fake.answers["eth_simulateV1"] = lambda _: [
-        {"calls": [{"status": status, "gasUsed": "0x186a0", "returnData": "0x" + "00" * 32, "logs": [], **error}]}
+        {
+            "calls": [
+                {"status": status, "gasUsed": "0x186a0", "returnData": "0x" + "00" * 32, "logs": [], **error}
+            ]
+        }
     ]
 
 
