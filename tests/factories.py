@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pathlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -323,3 +324,17 @@ def run_info(name: str = "r1", stage: Stage = Stage.LIVE, **changes: Any) -> Run
 def address(number: int) -> Address:
     """The `number`th of a supply of addresses."""
     return parse_address(f"0x{number:040x}")
+
+
+def config_file(folder: pathlib.Path) -> pathlib.Path:
+    """A configuration whose store is `folder` itself and whose node does not answer."""
+    path = folder / "arbtui.toml"
+    path.write_text(
+        f'[chain]\nname = "test"\nchain_id = {CHAIN_ID}\nrpc_url = "http://127.0.0.1:1"\n'
+        f'wrapped_native = "{WETH.address}"\n'
+        f'[wallet]\naddress = "{WALLET}"\nexecutor = "{EXECUTOR}"\ntreasury = "{TREASURY}"\n'
+        f'[store]\ndirectory = "."\n[search]\nbase_tokens = ["WETH"]\n'
+        f'[[tokens]]\naddress = "{WETH.address}"\nsymbol = "WETH"\ndecimals = 18\n',
+        "utf-8",
+    )
+    return path

@@ -16,7 +16,8 @@ from arbtui.config import Config, load_config
 from arbtui.domain import AttemptKind, BlockRef, Delivery, Stage, Visibility
 from arbtui.errors import UsageError
 from arbtui.execution import OpenExecution
-from arbtui.store import SqliteJournal, StoreLock, engine_pid
+from arbtui.store import CommandPost, SqliteJournal, StoreLock, engine_pid
+from arbtui.store.database import metrics_path
 from arbtui.store.journal import FILE_NAME
 
 
@@ -70,6 +71,10 @@ def _acknowledge(config: Config, as_json: bool) -> int:
             else:
                 journal.acknowledge(by)
                 result = "acknowledged"
+                # The journal's word is the one that counts. The metrics file is told for those who watch it: alerts.
+                if metrics_path(directory, "live").exists():
+                    with CommandPost(directory, "live") as post:
+                        post.done("acknowledge", {"by": by}, result)
     if as_json:
         emit({"result": result})
     else:

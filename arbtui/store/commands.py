@@ -46,6 +46,15 @@ class CommandPost:
             ).fetchone()
         return None if row is None else str(row[0])
 
+    def done(self, kind: str, argument: dict[str, Any], result: str) -> None:
+        """Write down, as taken, what was done while no engine ran. Hold the store's lock: no other takes commands."""
+        with mapped(self.path), transaction(self._connection):
+            now = self._clock()
+            self._connection.execute(
+                "INSERT INTO command (at, kind, argument, taken_at, result) VALUES (?, ?, ?, ?, ?)",
+                (now, kind, json.dumps(argument), now, result),
+            )
+
     def close(self) -> None:
         self._connection.close()
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from arbtui.cli import main
 from arbtui.domain import AttemptKind, DecisionKind, Delivery, ExecutionStatus, LenderId, Token
 from arbtui.monitor.lookout import Looked, Lookout
 from arbtui.monitor.policy import AlertsPolicy
 from arbtui.monitor.rules import Level
-from arbtui.store import Batch, Store, StoreLock, StoreReader, open_store
+from arbtui.store import Batch, SqliteJournal, Store, StoreLock, StoreReader, open_store
 from arbtui.store.driver import sqlite3
 from arbtui.units import ETHER
 from tests import factories as make
@@ -339,6 +340,45 @@ def test_a_stopped_account_stands_until_acknowledged_and_each_stop_is_told(
     found = look()
     assert rules(found) == ["stopped"]
     assert found.standing[0].subject != first.subject
+
+
+@pytest.mark.parametrize("metrics", [True, False])
+def test_a_stop_acknowledged_while_no_engine_runs_ends_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, metrics: bool
+) -> None:
+    make.config_file(tmp_path)
+
+    def acknowledge() -> tuple[object, str]:
+        with pytest.raises(SystemExit) as end:
+            main(["recover", "--acknowledge", "--config", str(tmp_path / "arbtui.toml")])
+        return end.value.code, capsys.readouterr().out
+
+    def standing() -> list[str]:
+        with open_store(tmp_path) as reader:
+            return [
+                alarm.rule
+                for alarm in Lookout(reader, AlertsPolicy(), now=lambda: make.at(NOW)).look({}).standing
+            ]
+
+    with SqliteJournal(tmp_path, make.CHAIN_ID, make.WALLET) as journal:
+        journal.stop("why", "e1")
+    if metrics:
+        with Store.open(tmp_path, "live", clock=make.Ticking()) as store:
+            store.start_run(make.run_info())
+            with store.batch() as batch:
+                head(batch)
+                batch.incident("stopped", "why", execution_id="e1")
+        assert "stopped" in standing()
+    assert acknowledge() == (0, "acknowledged\n")
+    if metrics:
+        assert "stopped" not in standing()
+        with open_store(tmp_path) as reader:
+            (row,) = reader.query("SELECT * FROM command")
+        assert (row["kind"], row["result"], row["run"]) == ("acknowledge", "acknowledged", None)
+        assert "command line" in row["argument"]
+        with Store.open(tmp_path, "live") as store:
+            assert store.commands() == [], "no engine takes it up again"
+    assert acknowledge() == (1, "refused: the account is not stopped\n")
 
 
 def test_a_stop_that_nobody_saw_stand_is_told_all_the_same(

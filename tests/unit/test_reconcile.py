@@ -133,14 +133,7 @@ def test_a_settlement_that_contradicts_its_block_is_open_and_known_to_the_runnin
 def test_what_is_open_is_listed_and_wants_a_reason_and_an_engine(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    weth = make.WETH.address
-    (tmp_path / "arbtui.toml").write_text(
-        f'[chain]\nname = "test"\nchain_id = 31337\nrpc_url = "http://127.0.0.1:1"\nwrapped_native = "{weth}"\n'
-        f'[wallet]\naddress = "{make.WALLET}"\nexecutor = "{make.EXECUTOR}"\ntreasury = "{make.TREASURY}"\n'
-        f'[store]\ndirectory = "."\n[search]\nbase_tokens = ["WETH"]\n'
-        f'[[tokens]]\naddress = "{weth}"\nsymbol = "WETH"\ndecimals = 18\n',
-        "utf-8",
-    )
+    make.config_file(tmp_path)
 
     def call(*arguments: str) -> tuple[object, str, str]:
         with pytest.raises(SystemExit) as stop:
