@@ -27,7 +27,7 @@ from arbtui.tui.live_table import LiveTable
 from arbtui.tui.look import THEMES, Look, Row, Tone, age, cut, ether, fit, gwei, paint, short
 from arbtui.tui.panes import ExecutionsPane, LogPane, OpportunitiesPane, Pane, Sheet, SheetScroll
 from arbtui.tui.settings import DeskExit, DeskSettings
-from arbtui.tui.sheets import flight_lines
+from arbtui.tui.sheets import flight_lines, unsound_lines
 
 if TYPE_CHECKING:
     from arbtui.store.desk import DeskView
@@ -148,6 +148,7 @@ class DeskScreen(Screen[None]):
         scrollbar-background: $surface; scrollbar-color: $panel; }
     DeskScreen.-wide .detail { display: block; width: 50; }
     DeskScreen.-very-wide .detail { display: block; width: 42%; max-width: 92; min-width: 64; }
+    DeskScreen #unsound { padding: 0 1; }
     DeskScreen #filter-line { display: none; height: 1; background: $panel; }
     DeskScreen #filter-line.-open { display: block; }
     DeskScreen #filter-line Static { width: auto; padding: 0 1; color: $text-accent; }
@@ -179,16 +180,19 @@ class DeskScreen(Screen[None]):
         self.desk = desk
         self.panes: dict[str, Pane] = {
             "1": OpportunitiesPane(desk.look, "opportunities", desk.settings.block_time_s),
-            "2": ExecutionsPane(desk.look, "executions"),
-            "7": LogPane(desk.look, "log"),
+            "2": ExecutionsPane(desk.look, "executions", desk.settings.family),
+            "7": LogPane(desk.look, "log", desk.settings.family),
         }
         self.current = "1"
         self.flights = Sheet("flights")
+        self.unsound = Sheet("unsound")
+        self.unsound.display = False
 
     def compose(self) -> ComposeResult:
         yield StatusBar()
         yield TabBar()
         yield Static("this terminal is small: 80 columns and 20 rows show more", id="small", markup=False)
+        yield self.unsound
         with ContentSwitcher(initial="opportunities"):
             yield from self.panes.values()
         yield self.flights
@@ -533,6 +537,9 @@ class DeskApp(App[DeskExit]):
         pane.table.flush(moment)
         last = next((row for row in view.executions if row["status"] not in ("prepared", "submitted")), None)
         desk.flights.show(lambda width: flight_lines(self.look, width, view.flights, last, iso(now)))
+        unsound = view.unreconciled_named
+        desk.unsound.display = any(row["reconciliation"] is not None for row in unsound)
+        desk.unsound.show(lambda width: unsound_lines(self.look, width, unsound, self.settings.family))
         if dirty:
             self.want_detail(pane)
         else:

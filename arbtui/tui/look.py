@@ -50,6 +50,7 @@ _STATES: dict[str, tuple[str, str, str, Tone]] = {
     "closed_ours": ("●", "*", "taken by us", "good"),
     "closed_nobody": ("◌", "~", "gone", "dim"),
     "incident": ("!", "!", "incident", "bad"),
+    "unsound": ("✗", "X", "unreconciled", "bad"),
     "command": ("›", ">", "command", "accent"),
 }
 

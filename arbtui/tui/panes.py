@@ -17,11 +17,25 @@ from arbtui.tui.feed import iso
 from arbtui.tui.filtering import parse_filter
 from arbtui.tui.live_table import Cell, Column, LiveTable, TableRow
 from arbtui.tui.look import Look, Row, age, clock_of, short
-from arbtui.tui.sheets import Draw, Page, closing_text, execution_page, log_page, ticket_page
+from arbtui.tui.sheets import (
+    Draw,
+    Page,
+    acknowledging,
+    closing_text,
+    execution_page,
+    log_page,
+    ticket_page,
+    unsound_place,
+    way_out,
+)
 from arbtui.units import format_amount
 
 if TYPE_CHECKING:
     from arbtui.store.desk import DeskView
+
+
+#: So many that do not fit stand in the log; the status line counts all of them.
+_NAMED = 100
 
 
 class Sheet(Widget):
@@ -333,8 +347,9 @@ class ExecutionsPane(Pane):
     SORT = ("at", True)
     FIGURES = frozenset({"net", "expected", "gas", "seconds", "tries"})
 
-    def __init__(self, look: Look, css_id: str) -> None:
+    def __init__(self, look: Look, css_id: str, family: str) -> None:
         super().__init__(look, css_id)
+        self._family = family
         self._copy: dict[str, str] = {}
 
     def empty_text(self) -> str:
@@ -386,13 +401,14 @@ class ExecutionsPane(Pane):
     def store_key(self, key: str) -> str | None:
         return key
 
-    def draw(self, key: str, detail: Row | None, view: DeskView, now: float) -> Draw | None:  # noqa: ARG002
+    def draw(self, key: str, detail: Row | None, view: DeskView, now: float) -> Draw | None:
         if detail is None:
             return None
+        unsound = next((row for row in view.unreconciled_named if row.get("execution") == key), None)
 
         def draw(width: int) -> Content:
             page = Page(self.look, width)
-            execution_page(page, detail, iso(now))
+            execution_page(page, detail, iso(now), unsound, self._family)
             return page.content()
 
         return draw
@@ -402,11 +418,11 @@ class ExecutionsPane(Pane):
 
 
 class LogPane(Pane):
-    """Decisions, incidents and commands in one line of time, newest first."""
+    """What does not fit; then decisions, incidents and commands in one line of time, newest first."""
 
     COLUMNS = (
         Column("at", "TIME", 8, 90),
-        Column("state", "WHAT", 12, 100),
+        Column("state", "WHAT", 14, 100),
         Column("who", "OF", 22, 95),
         Column("text", "SAID", 24, 99, grow=5),
         Column("block", "BLOCK", 10, 40, right=True),
@@ -414,8 +430,9 @@ class LogPane(Pane):
     SORT = ("at", True)
     FIGURES = frozenset({"block"})
 
-    def __init__(self, look: Look, css_id: str) -> None:
+    def __init__(self, look: Look, css_id: str, family: str) -> None:
         super().__init__(look, css_id)
+        self._family = family
         self._entries: dict[str, dict[str, Any]] = {}
         self._made: tuple[object, list[TableRow]] = (None, [])
 
@@ -426,6 +443,22 @@ class LogPane(Pane):
         return self._made[1]
 
     def _log(self, view: DeskView) -> Iterable[dict[str, Any]]:
+        for row in view.unreconciled_named[:_NAMED]:
+            place, command = unsound_place(row), acknowledging(row, self._family)
+            yield {
+                "key": f"u:{row['what']}:{row.get('execution')}:{row['reconciliation']}",
+                "at": None,
+                "state": "unsound",
+                "who": place,
+                "text": row["difference"],
+                "block": row.get("block") or row.get("to_block"),
+                "copy": command or row.get("execution"),
+                "facts": [
+                    ("where", place),
+                    *([("execution", row["execution"])] if row.get("execution") else []),
+                    ("so", way_out(row, self._family)),
+                ],
+            }
         for row in view.decisions:
             yield {
                 "key": f"d:{row['id']}",
@@ -500,14 +533,14 @@ class LogPane(Pane):
     def _row(self, entry: dict[str, Any]) -> TableRow:
         word, tone = self.look.state(entry["state"])
         cells = {
-            "at": Cell(clock_of(entry["at"]), "dim"),
+            "at": Cell("-" if entry["at"] is None else clock_of(entry["at"]), "dim"),
             "state": Cell(word, tone),
             "who": Cell(self.look.text(entry["who"])),
             "text": Cell(self.look.text(entry["text"]), "dim"),
             "block": Cell("-" if entry["block"] is None else f"{entry['block']:,}", "dim"),
         }
         sort = {name: entry[name] for name in ("at", "state", "who", "text", "block")}
-        return TableRow(entry["key"], cells, sort)
+        return TableRow(entry["key"], cells, sort, first=entry["state"] == "unsound")
 
     def store_key(self, key: str) -> str | None:  # noqa: ARG002
         return None

@@ -378,8 +378,11 @@ def closing_text(closing: Row) -> str:
     return f"{who}; {lived}"
 
 
-def execution_page(page: Page, detail: Row, now: str) -> None:
-    """An execution's life: what was expected, what happened, to the unit. `now` is UTC as the store has it."""
+def execution_page(page: Page, detail: Row, now: str, unsound: Row | None = None, family: str = "") -> None:
+    """An execution's life: what was expected, what happened, to the unit. `now` is UTC as the store has it.
+
+    `unsound`: the entry of `DeskView.unreconciled_named` that is about it.
+    """
     look = page.look
     word, tone = look.state(detail["status"])
     trade = detail["trade"]
@@ -405,6 +408,12 @@ def execution_page(page: Page, detail: Row, now: str) -> None:
     _recovery(page, detail, now)
     if settled is not None:
         _settlement(page, settled)
+    if unsound is not None:
+        said, _, command = way_out(unsound, family).partition(": arbtui ")
+        page.text(said, tone="warn")
+        if command:
+            # On a line of its own, to be copied.
+            page.line((f"  arbtui {command}", "warn"))
     for incident in detail["incidents"]:
         page.blank()
         page.line(
@@ -522,11 +531,50 @@ def _settlement(page: Page, settled: Row) -> None:
         page.pair("L1 fee", f"{look.exact(int(settled['l1_fee']), 18)} {look.native}")
 
 
+def unsound_place(row: Row) -> str:
+    """Where an entry of `DeskView.unreconciled_named` is: `blocks 11-12`, `execution x0123…, block 12`."""
+    if row["what"] == "balances":
+        return f"blocks {row['from_block'] + 1:,}-{row['to_block']:,}"
+    return f"execution {str(row['execution'])[:9]}, block {row['block']:,}"
+
+
+def acknowledging(row: Row, family: str) -> str | None:
+    """The command that says it is all right; None where none does: the row was altered, or was acknowledged already."""
+    if row["reconciliation"] is None:
+        return None
+    which = "" if family == "live" else f" --family {family}"
+    return f'arbtui acknowledge {row["reconciliation"]} --reason "why"{which}'
+
+
+def way_out(row: Row, family: str) -> str:
+    """What a person can do about it, in one line."""
+    command = acknowledging(row, family)
+    if command is None:
+        return "counts for ever: nothing acknowledges it (any more)"
+    return f"nothing is sent; if it is all right: {command}"
+
+
+def unsound_lines(look: Look, width: int, rows: Iterable[Row], family: str) -> Content:
+    """What stops sending until somebody acknowledges, over every list: the oldest, by how much, and the way out."""
+    page = Page(look, width)
+    held = [row for row in rows if row["reconciliation"] is not None]
+    for row in held[:1]:
+        more = f"  and {len(held) - 1} more: 7 Log" if len(held) > 1 else ""
+        page.line(look.state("unsound"), (f"  {unsound_place(row)}", "strong"), (more, "warn"))
+        told = wrap(look.text(row["difference"]), page.width)
+        page.line((told[0], "bad"))
+        if len(told) > 1:
+            page.line((" ".join(told[1:]), "bad"))
+        page.line((way_out(row, family), "warn"))
+    return page.content()
+
+
 def log_page(page: Page, entry: dict[str, Any]) -> None:
     """One line of the log, whole."""
     word, tone = page.look.state(entry["state"])
     page.line((word, tone))
-    page.line((entry["at"][:19].replace("T", " ") + " UTC", "dim"), (f"  block {entry['block']}", "dim"))
+    if entry["at"] is not None:
+        page.line((entry["at"][:19].replace("T", " ") + " UTC", "dim"), (f"  block {entry['block']}", "dim"))
     page.blank()
     for label, value in entry["facts"]:
         page.pair(label, value)

@@ -8,6 +8,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from arbtui.domain import NATIVE, Delta
+from arbtui.units import ETHER
+from tests import factories as make
 from tests.tui.sample import Sample, fill
 from tests.tui.screens import grid, settle, until
 
@@ -22,6 +25,7 @@ SCREENS = (
     "quit",
     "stale",
     "empty",
+    "unreconciled",
 )
 
 
@@ -34,6 +38,11 @@ async def draw(size: tuple[int, int], screen: str, theme: str, ascii_only: bool)
             (sample.directory / "engine.lock").write_text("4242\n")
             if screen != "empty":
                 fill(sample)
+            if screen == "unreconciled":
+                sample.differ(
+                    Delta(make.WALLET, NATIVE, -3 * ETHER // 10), Delta(make.EXECUTOR, make.DAI.address, 1)
+                )
+                sample.differ(Delta(make.TREASURY, make.WETH.address, 7))
             app = sample.desk(owns_engine=True, ascii=ascii_only)
             app.theme = theme
             async with app.run_test(size=size) as pilot:
@@ -45,6 +54,7 @@ async def draw(size: tuple[int, int], screen: str, theme: str, ascii_only: bool)
                     {
                         "executions": "2",
                         "log": "7",
+                        "unreconciled": "7",
                         "approve": "a",
                         "reject": "x",
                         "help": "?",

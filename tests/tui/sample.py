@@ -15,6 +15,7 @@ from arbtui.domain import (
     Decision,
     DecisionKind,
     Delivery,
+    Delta,
     ExecutionStatus,
     Fallback,
     Hop,
@@ -26,6 +27,7 @@ from arbtui.domain import (
     Token,
 )
 from arbtui.domain import Path as TokenPath
+from arbtui.monitor.reconcile import amounts_json, describe
 from arbtui.store import Store, StoreLock, open_store
 from arbtui.tui import DeskSettings
 from arbtui.tui.app import DeskApp
@@ -145,6 +147,19 @@ class Sample:
             batch.ticket(ticket, make.WHY_LOST)
             batch.ticket_now(replace(ticket, expected_net_wei=ticket.expected_net_wei - 1_234 * GWEI * 1_000))
         return ticket
+
+    def differ(self, *deltas: Delta, block: int = HEAD) -> None:
+        """Balances that no settlement explains, as the engine writes them down."""
+        with self.store.batch() as batch:
+            batch.reconciled(
+                make.block_ref(block - 3),
+                make.block_ref(block),
+                {},
+                make.ROLES,
+                TOKENS,
+                amounts=amounts_json(deltas),
+                difference=describe(deltas, make.ROLES, TOKENS),
+            )
 
     def decide(self, ticket: Any, kind: DecisionKind, reason: str = "") -> None:
         with self.store.batch() as batch:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from arbtui.domain import ClosedBy, Closing, DecisionKind
+from arbtui.domain import NATIVE, ClosedBy, Closing, DecisionKind, Delta
 from arbtui.store import open_store
 from arbtui.store.desk import read_desk, read_detail
 from arbtui.tui import DeskExit
@@ -110,6 +110,65 @@ def test_an_altered_settlement_counts_as_unreconciled(sample: Sample) -> None:
     other.close()
     with open_store(sample.directory) as reader:
         assert read_desk(reader, iso(sample.clock.wall)).unreconciled == 1
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_what_does_not_reconcile_is_named_with_its_way_out(
+    sample: Sample, size: tuple[int, int]
+) -> None:
+    fill(sample, flight=False)
+    async with at_desk(sample, size) as (app, pilot):
+        await settle(pilot)
+        assert not app.desk.unsound.display, "where all fits it takes no line"
+        sample.differ(Delta(make.WALLET, NATIVE, -7), block=HEAD + 1)
+        sample.differ(Delta(make.TREASURY, make.WETH.address, ETHER), block=HEAD + 2)
+        await until(pilot, lambda: "2 unreconciled" in grid(pilot), "the count")
+        for key in "127":
+            await pilot.press(key)
+            shown = await settle(pilot)
+            assert "unreconciled  blocks 19,999,999-20,000,001  and 1 more: 7 Log" in shown
+            assert f"wallet {make.WALLET}: -0.000000000000000007 ETH" in shown
+            assert 'nothing is sent; if it is all right: arbtui acknowledge 1 --reason "why"' in shown
+        assert app.desk.pane.table.visible_keys()[:2] == ["u:balances:None:1", "u:balances:None:2"]
+        await pilot.press("j", "y")
+        assert app.clipboard == 'arbtui acknowledge 2 --reason "why"'
+        await pilot.press("enter")
+        shown = await settle(pilot)
+        assert "+1.000000000000000000" in shown
+        assert "acknowledge 2" in shown
+        with sample.store.batch() as batch:
+            batch.acknowledged(1, "me", "known")
+            batch.acknowledged(2, "me", "known")
+        await pilot.press("escape")
+        await until(pilot, lambda: "unreconciled" not in grid(pilot), "all fits")
+        assert not app.desk.unsound.display
+
+
+async def test_a_settlement_that_contradicts_its_block_says_so_in_its_sheet(sample: Sample) -> None:
+    fill(sample, flight=False)
+    with open_store(sample.directory) as reader:
+        name = next(row["id"] for row in reader.executions() if row["status"] == "mined")
+    wrong = make.settlement(name, 9, reconciled=False, difference="balance changed by 5, the receipt says 4")
+    with sample.store.batch() as batch:
+        batch.settlement(wrong, make.ROLES, make.TOKENS)
+        batch.unreconciled(wrong, "[]")
+    async with at_desk(sample, (120, 50), family="live") as (app, pilot):
+        await until(pilot, lambda: "1 unreconciled" in grid(pilot), "the count")
+        assert f"execution {name[:9]}, block 20,000,002" in grid(pilot)
+        await pilot.press("2")
+        while app.desk.pane.table.cursor_key != name:
+            await pilot.press("j")
+        shown = await settle(pilot)
+        assert "receipt says 4" in shown
+        assert "arbtui acknowledge 1" in shown
+        assert "arbtui acknowledge 1" in app.desk.pane.sheet.render().plain
+        with sample.store.batch() as batch:
+            batch.acknowledged(1, "me", "known")
+        await until(pilot, lambda: not app.desk.unsound.display, "sending goes on")
+        shown = await settle(pilot)
+        assert "1 unreconciled" in shown
+        assert "counts for ever" in app.desk.pane.sheet.render().plain
+        assert "arbtui acknowledge" not in shown
 
 
 def test_the_view_holds_what_waits_flies_and_was_refused(sample: Sample) -> None:
