@@ -525,6 +525,8 @@ SELECT
     round((julianday(e.mined_at) - julianday(e.decided_at)) * 86400.0, 3) AS seconds,
     (SELECT count(*) FROM attempt AS a WHERE a.execution_id = e.id) AS attempts,
     t.created_at AS ticket_at,
+    -- a self-transfer that fills a nonce gap: the only execution without a ticket. Its gas is money; it is no attempt
+    e.ticket_id = '' AS filler,
     -- wall time of the block's work in which it was found and became a ticket
     (SELECT b.elapsed_ms / 1000.0 FROM block AS b
         WHERE b.run = t.run AND b.number = t.block AND b.hash = o.block_hash) AS found_s,
@@ -539,12 +541,12 @@ LEFT JOIN opportunity AS o ON o.run = t.run AND o.id = t.opportunity_id;
 
 CREATE VIEW v_figures AS
 WITH carried AS (
-    SELECT scope, key, executions, delivered, successes, settled,
+    SELECT scope, key, executions, delivered, successes, settled, fillers,
         net_high + net_low / 1000000000000 AS net_high, net_low % 1000000000000 AS net_low,
         gas_high + gas_low / 1000000000000 AS gas_high, gas_low % 1000000000000 AS gas_low
     FROM v_sum
 ), one_sign AS (
-    SELECT scope, key, executions, delivered, successes, settled, gas_high, gas_low,
+    SELECT scope, key, executions, delivered, successes, settled, fillers, gas_high, gas_low,
         CASE WHEN net_high > 0 AND net_low < 0 THEN net_high - 1
             WHEN net_high < 0 AND net_low > 0 THEN net_high + 1 ELSE net_high END AS net_high,
         CASE WHEN net_high > 0 AND net_low < 0 THEN net_low + 1000000000000
@@ -553,7 +555,7 @@ WITH carried AS (
 )
 SELECT
     scope, key, executions, delivered, successes, CAST(successes AS REAL) / nullif(delivered, 0) AS success_rate,
-    settled,
+    settled, fillers,
     CASE WHEN net_high = 0 THEN CAST(net_low AS TEXT) ELSE printf('%d%012d', net_high, abs(net_low)) END AS net_wei,
     CASE WHEN gas_high = 0 THEN CAST(gas_low AS TEXT) ELSE printf('%d%012d', gas_high, gas_low) END AS gas_spent_wei
 FROM one_sign;
@@ -571,8 +573,9 @@ SELECT
     (SELECT count(*) FROM ticket AS t WHERE t.run = r.id) AS tickets,
     (SELECT count(DISTINCT d.ticket_id) FROM decision AS d
         WHERE d.run = r.id AND d.kind LIKE 'approved%') AS approved,
-    (SELECT count(*) FROM execution AS e WHERE e.run = r.id) AS executions,
-    (SELECT count(*) FROM execution AS e WHERE e.run = r.id AND e.status = 'mined') AS mined
+    (SELECT count(*) FROM execution AS e WHERE e.run = r.id AND e.ticket_id <> '') AS executions,
+    (SELECT count(*) FROM execution AS e WHERE e.run = r.id AND e.ticket_id <> '' AND e.status = 'mined') AS mined,
+    (SELECT count(*) FROM execution AS e WHERE e.run = r.id AND e.ticket_id = '') AS fillers
 FROM run AS r;
 
 CREATE VIEW v_missed AS
@@ -587,12 +590,12 @@ WITH shared AS (
     SELECT token_symbol FROM execution GROUP BY token_symbol HAVING count(DISTINCT lower(token)) > 1
 ), facts AS (
     SELECT
-        v.id, v.status, v.lender, v.strategy,
+        v.id, v.filler, v.status, v.lender, v.strategy,
         v.token_symbol || CASE WHEN v.token_symbol IN shared THEN '@' || v.token ELSE '' END AS token_key,
         coalesce(v.path_id, 'unknown') AS path_id,
         substr(v.decided_at, 1, 10) AS day, coalesce(v.net_wei, '0') AS net, v.gas_cost, v.l1_fee, v.net_wei,
-        v.status IN ('mined', 'reverted', 'cancelled') OR EXISTS (
-            SELECT 1 FROM attempt AS a WHERE a.execution_id = v.id AND a.delivery = 'delivered') AS delivered,
+        NOT v.filler AND (v.status IN ('mined', 'reverted', 'cancelled') OR EXISTS (
+            SELECT 1 FROM attempt AS a WHERE a.execution_id = v.id AND a.delivery = 'delivered')) AS delivered,
         '000000000000' || ltrim(coalesce(v.net_wei, '0'), '-') AS net_digits,
         CASE WHEN v.net_wei LIKE '-%' THEN -1 ELSE 1 END AS net_sign,
         '000000000000' || coalesce(v.gas_cost, '0') AS gas_digits,
@@ -607,8 +610,9 @@ WITH shared AS (
     UNION ALL SELECT 'day', day, facts.* FROM facts
 )
 SELECT
-    scope, key, count(*) AS executions, sum(delivered) AS delivered, sum(status = 'mined') AS successes,
-    sum(net_wei IS NOT NULL) AS settled,
+    scope, key, sum(NOT filler) AS executions, sum(delivered) AS delivered,
+    sum(status = 'mined' AND NOT filler) AS successes,
+    sum(net_wei IS NOT NULL AND NOT filler) AS settled, sum(filler) AS fillers,
     sum(net_sign * CAST(substr(net_digits, 1, length(net_digits) - 12) AS INTEGER)) AS net_high,
     sum(net_sign * CAST(substr(net_digits, -12) AS INTEGER)) AS net_low,
     sum(CAST(substr(gas_digits, 1, length(gas_digits) - 12) AS INTEGER)

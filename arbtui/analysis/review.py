@@ -267,14 +267,16 @@ def _read(
         by_path=_groups(
             facts, fees, lambda row: str(row["path_id"] or "unknown"), lambda name: labels.get(name, name)
         ),
-        by_status=_count(str(row["status"]) for row in rows),
+        by_status=_count(str(row["status"]) for row in rows if not row["filler"]),
         decisions={kind.value: sum(row["kind"] == kind for row in decisions) for kind in DecisionKind},
         missed=_missed(decisions),
         dropped={}
         if lenders
         else {reason: n for (outcome, reason), n in seen.items() if outcome == "dropped"},
         funnel=_funnel(tickets, every, seen, bool(lenders)),
-        seconds=tuple(sorted(fact.seconds for _, fact in facts if fact.seconds is not None)),
+        seconds=tuple(
+            sorted(fact.seconds for _, fact in facts if fact.seconds is not None and not fact.filler)
+        ),
         rows={
             "executions": len(rows),
             "settlements": len(settlements),

@@ -89,6 +89,16 @@ def headline(review: Review) -> str:
         ("the same, exact", f"{review.net:,} wei"),
         ("without the best one", _coin(review.net_without_best, coin)),
         ("executions", f"{result.executions:,}: {_counts(review.by_status)}"),
+        *(
+            [
+                (
+                    "nonce fillers",
+                    f"{result.fillers:,}, {_coin(int(result.filler_net), coin)}; in no other count",
+                )
+            ]
+            if result.fillers
+            else []
+        ),
         ("succeeded", success),
         ("profit of a success, mean", average),
         ("won ÷ lost", factored),

@@ -128,6 +128,16 @@ def _headline(answer: Mapping[str, Any], width: int) -> RenderableType:
             "executions",
             f"{answer['executions']}, succeeded {_share(answer['success_rate'])}{likely}",
         ),
+        *(
+            [
+                (
+                    "nonce fillers",
+                    f"{answer['fillers']}, {_coin(answer['filler_net_wei'], unit)}; in no other count",
+                )
+            ]
+            if answer["fillers"]
+            else []
+        ),
         ("average profit", f"{_coin(answer['avg_profit'], unit)} a success"),
         ("expectancy", f"{_coin(profit['expectancy_wei'], unit)} a settled one"),
         ("won ÷ lost", f"{won}; {profit['wins']} won, {profit['losses']} lost"),

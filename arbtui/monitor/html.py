@@ -178,7 +178,8 @@ def _cards(report: Mapping[str, Any], coin: _Coin) -> str:
             "success rate",
             rate,
             f"{report['successes']} of {report['delivered']} sent"
-            + (f"; likely {interval[0]:.0%} to {interval[1]:.0%}" if interval else ""),
+            + (f"; likely {interval[0]:.0%} to {interval[1]:.0%}" if interval else "")
+            + (f"; {report['fillers']} nonce fillers apart" if report["fillers"] else ""),
         ),
         (
             "expectancy, " + coin.symbol,
@@ -495,7 +496,7 @@ def _bars(report: Mapping[str, Any], coin: _Coin) -> str:
     gap = (_WIDE - _LEFT) / len(values)
     xs = [_LEFT + gap * (i + 0.5) for i in range(len(values))]
     for x, value, bucket in zip(xs, values, series, strict=True):
-        if not bucket["executions"]:
+        if not bucket["executions"] and not int(bucket["net_wei"]):
             continue
         tip = f"{local_time(bucket['at'])}: {coin.text(bucket['net_wei'], 9)} {coin.symbol}"
         tip += f", {bucket['executions']} settled"

@@ -35,6 +35,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "arbtui_gas_wasted_wei": ("the part of it on those that did not succeed", ""),
     "arbtui_expected_wei": ("what the sends' simulations promised of successes", ""),
     "arbtui_realised_wei": ("what the receipts of the same say", ""),
+    "arbtui_fillers": ("self-transfers that filled a nonce gap; in no other count", ""),
     "arbtui_lender_executions": ("executions by lender", "lender"),
     "arbtui_lender_net_profit_wei": ("net by lender", "lender"),
     "arbtui_stage_seconds_p50": ("median time of a step", "step"),
@@ -179,6 +180,7 @@ def _of_report(report: Mapping[str, Any]) -> Iterator[Sample]:
     plain = {
         "arbtui_delivered": report["delivered"],
         "arbtui_successes": report["successes"],
+        "arbtui_fillers": report["fillers"],
         "arbtui_success_rate": report["success_rate"],
         "arbtui_net_profit_wei": report["net_profit"],
         "arbtui_won_wei": report["profit"]["won_wei"],

@@ -38,7 +38,7 @@ class ExecutionFacts:
     `delivered`: a node had at least one of its transactions. `success`: mined with status 1. `seconds`: decision
     to receipt, None without a receipt. `net` and `gas_cost` in wei of the native coin, None until settled;
     `expected`: the net that the send's simulation promised. `at` orders the curve (the receipt's time), `key` tells
-    apart what shares it. `stages`: seconds of the STAGES that are known.
+    apart what shares it. `stages`: seconds of the STAGES that are known. `filler`: it only filled a nonce gap.
     """
 
     delivered: bool
@@ -52,6 +52,7 @@ class ExecutionFacts:
     key: str = ""
     expected: int | None = None
     stages: Mapping[str, float] = field(default_factory=dict)
+    filler: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,13 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Profit:
-    """The distribution of net over all that settled, reverts included, in wei.
+    """The distribution of net over all that settled, reverts included and fillers not, in wei.
 
     `quantiles` are values that occurred (nearest rank). `expectancy` is the mean net of one settled execution,
     `mean_win` and `mean_loss` of those above and below 0; None of none. `drawdown` is the deepest fall of the running
     sum under its highest before (or under 0), `losing_run` the most losses in a row, in the order of the receipts.
-    `without_best` is the sum without the one best execution that won something.
+    `without_best` is the sum without the one best execution that won something. Running sum and sum are of money:
+    fillers are in them.
     """
 
     settled: int = 0
@@ -136,6 +138,9 @@ class Promise:
 class Performance:
     """The fold's result; a mean over nothing is None.
 
+    A filler, which only fills a nonce gap, is no execution: `fillers` counts them, `filler_net` (wei, a cost) is what
+    they came to. Their money is in `net_profit`, `gas_spent` and `gas` (wasted), their errors in `error_counts`, and
+    they are in no other count, rate, mean or time. `profit.won` − `profit.lost` + `filler_net` is `net_profit`.
     `success_rate` = successes ÷ delivered, `success_interval` Wilson's 95 % interval of it. `avg_profit` (wei) and
     `gas_efficiency` (gas) are means over successes; `net_profit` and `gas_spent` are exact sums over all that settled,
     failures' gas included; `gas_share` = gas cost ÷ gross, gross being net plus gas cost, None where nothing was
@@ -161,14 +166,17 @@ class Performance:
     promise: Promise = Promise()
     promise_of_successes: Promise = Promise()
     stages: Mapping[str, Spread] = field(default_factory=dict)
+    fillers: int = 0
+    filler_net: Amount = 0
 
 
 def fold(executions: Iterable[ExecutionFacts]) -> Performance:
     """Sum up. The order of `executions` does not matter: the curve goes by `at`, then `key`, then `net`."""
     facts = list(executions)
-    delivered = [fact for fact in facts if fact.delivered]
+    trades = [fact for fact in facts if not fact.filler]
+    delivered = [fact for fact in trades if fact.delivered]
     successes = [fact for fact in delivered if fact.success]
-    seconds = sorted(fact.seconds for fact in facts if fact.seconds is not None)
+    seconds = sorted(fact.seconds for fact in trades if fact.seconds is not None)
     profits = [Fraction(fact.net) for fact in successes if fact.net is not None]
     gas_used = [fact.gas_used for fact in successes if fact.gas_used is not None]
     net = sum((fact.net for fact in facts if fact.net is not None), 0)
@@ -179,7 +187,7 @@ def fold(executions: Iterable[ExecutionFacts]) -> Performance:
         if fact.error_class:
             errors[fact.error_class] = errors.get(fact.error_class, 0) + 1
     return Performance(
-        executions=len(facts),
+        executions=len(trades),
         delivered=len(delivered),
         successes=len(successes),
         success_rate=len(successes) / len(delivered) if delivered else None,
@@ -197,12 +205,14 @@ def fold(executions: Iterable[ExecutionFacts]) -> Performance:
         gas=Gas(
             used=sum(fact.gas_used or 0 for fact in facts),
             paid=gas_spent,
-            wasted_used=sum(fact.gas_used or 0 for fact in facts if not fact.success),
-            wasted_paid=sum(fact.gas_cost or 0 for fact in facts if not fact.success),
+            wasted_used=sum(fact.gas_used or 0 for fact in facts if fact.filler or not fact.success),
+            wasted_paid=sum(fact.gas_cost or 0 for fact in facts if fact.filler or not fact.success),
         ),
-        promise=_promise(facts),
+        promise=_promise(trades),
         promise_of_successes=_promise(successes),
-        stages=_stages(facts),
+        stages=_stages(trades),
+        fillers=len(facts) - len(trades),
+        filler_net=sum((fact.net for fact in facts if fact.filler and fact.net is not None), 0),
     )
 
 
@@ -250,16 +260,19 @@ def _profit(facts: Iterable[ExecutionFacts]) -> Profit:
     points = curve(facts)
     if not points:
         return Profit()
-    nets = sorted(net for _, net, _ in points)
+    nets = sorted(net for fact, net, _ in points if not fact.filler)
     height: Amount = 0
     drawdown: Amount = 0
     run = longest = 0
-    for _, net, total in points:
+    for fact, net, total in points:
         height = max(height, total)
         drawdown = max(drawdown, height - total)
-        run = run + 1 if net < 0 else 0
-        longest = max(longest, run)
+        if not fact.filler:
+            run = run + 1 if net < 0 else 0
+            longest = max(longest, run)
     total = points[-1][2]
+    if not nets:
+        return Profit(drawdown=drawdown, without_best=total)
     return Profit(
         settled=len(nets),
         wins=sum(net > 0 for net in nets),
@@ -269,7 +282,7 @@ def _profit(facts: Iterable[ExecutionFacts]) -> Profit:
         best=nets[-1],
         worst=nets[0],
         quantiles={name: nearest_rank(nets, share) for name, share in QUANTILES.items()},
-        expectancy=Fraction(total) / len(nets),
+        expectancy=Fraction(sum(nets)) / len(nets),
         drawdown=drawdown,
         losing_run=longest,
         without_best=total - max(nets[-1], 0),

@@ -110,6 +110,8 @@ def _report(reader: StoreReader, window: Window, numeraire: Token, now: str) -> 
         "numeraire": {"symbol": numeraire.symbol, "decimals": numeraire.decimals},
         "by_token": _by_token(settlements, numeraire),
         "executions": total.executions,
+        "fillers": total.fillers,
+        "filler_net_wei": _down(total.filler_net),
         "delivered": total.delivered,
         "successes": total.successes,
         "success_rate": total.success_rate,
@@ -121,7 +123,7 @@ def _report(reader: StoreReader, window: Window, numeraire: Token, now: str) -> 
         "avg_profit": _down(total.avg_profit),
         "net_profit": _down(total.net_profit),
         "profit": _profit(total.profit),
-        "histogram": _histogram([fact.net for _, fact in facts if fact.net is not None]),
+        "histogram": _histogram([fact.net for _, fact in facts if fact.net is not None and not fact.filler]),
         "series": _series([fact for _, fact in facts]),
         "expected": {
             "settled": _promise(total.promise),
@@ -137,7 +139,7 @@ def _report(reader: StoreReader, window: Window, numeraire: Token, now: str) -> 
             "wasted_wei": str(total.gas.wasted_paid),
         },
         "error_counts": _error_counts(reader, window, rows),
-        "by_status": _count(str(row["status"]) for row in rows),
+        "by_status": _count(str(row["status"]) for row in rows if not row["filler"]),
         "by_lender": _grouped(facts, lambda row: str(row["lender"])),
         "by_gas_strategy": _grouped(facts, lambda row: str(row["strategy"])),
         "by_path": _by_path(reader, facts),
@@ -245,6 +247,7 @@ def facts_of(row: Row) -> ExecutionFacts:
         key=str(row["id"]),
         expected=_int(row["expected_net_wei"]),
         stages={name: value for name, value in stages.items() if value is not None},
+        filler=bool(row["filler"]),
     )
 
 
@@ -307,6 +310,7 @@ def _by_token(settlements: list[Row], numeraire: Token) -> dict[str, Any]:
 def _figures(result: Performance) -> dict[str, Any]:
     return {
         "executions": result.executions,
+        "fillers": result.fillers,
         "delivered": result.delivered,
         "successes": result.successes,
         "success_rate": result.success_rate,
@@ -629,7 +633,7 @@ def _funnel(reader: StoreReader, window: Window, executions: Sequence[Row]) -> d
         " FROM ticket AS t WHERE WINDOW",
         "t.created_at",
     )[0]
-    facts = [facts_of(row) for row in executions]
+    facts = [facts_of(row) for row in executions if not row["filler"]]
     return {
         "opportunities": int(seen) + sum(int(row["count"]) for row in rolled_up(reader, window, "dropped")),
         "tickets": int(tickets["n"]),
@@ -655,17 +659,21 @@ def _incidents(reader: StoreReader, window: Window) -> dict[str, Any]:
 
 
 def _recovery(reader: StoreReader, window: Window) -> dict[str, int]:
-    """Executions that did not go straight: dearer attempts, cancels, reorganisations, restarts; open ones now."""
+    """Executions that did not go straight: dearer attempts, cancels, reorganisations, restarts; open ones now.
+
+    Fillers are among those that were reorganised, taken up or are open; their one attempt is no cancel.
+    """
     row = window.query(
         reader,
         "SELECT coalesce(sum((SELECT count(*) FROM attempt AS a WHERE a.execution_id = e.id AND a.kind = 'trade') > 1),"
-        " 0) AS bumped, coalesce(sum(EXISTS (SELECT 1 FROM attempt AS a WHERE a.execution_id = e.id"
-        " AND a.kind = 'cancel')), 0) AS cancel_sent, coalesce(sum(e.status = 'cancelled'), 0) AS cancelled,"
+        " 0) AS bumped, coalesce(sum(NOT e.filler AND EXISTS (SELECT 1 FROM attempt AS a WHERE a.execution_id = e.id"
+        " AND a.kind = 'cancel')), 0) AS cancel_sent,"
+        " coalesce(sum(NOT e.filler AND e.status = 'cancelled'), 0) AS cancelled,"
         " coalesce(sum(EXISTS (SELECT 1 FROM execution_event AS v WHERE v.execution_id = e.id"
         " AND v.from_status IN ('mined', 'reverted', 'cancelled') AND v.to_status = 'submitted')), 0) AS reorged,"
         " coalesce(sum(EXISTS (SELECT 1 FROM execution_event AS v WHERE v.execution_id = e.id"
         " AND v.reason LIKE '%the journal at start%')), 0) AS taken_up,"
-        " coalesce(sum(e.status IN ('prepared', 'submitted')), 0) AS open FROM execution AS e"
+        " coalesce(sum(e.status IN ('prepared', 'submitted')), 0) AS open FROM v_execution AS e"
         " WHERE WINDOW",
         "e.decided_at",
     )[0]

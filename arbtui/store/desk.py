@@ -32,7 +32,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Today:
-    """Since midnight UTC, by decision; `net_wei` is the exact sum of what the receipts say."""
+    """Since midnight UTC, by decision; `net_wei` is the exact sum of what the receipts say.
+
+    Fillers of nonce gaps are in the money alone.
+    """
 
     net_wei: int
     settled: int
@@ -234,12 +237,14 @@ def _dropped(reader: StoreReader, run: Row | None, head: Head | None) -> tuple[i
 
 def _today(reader: StoreReader, day: str) -> Today:
     rows = reader.query(
-        "SELECT s.net_wei, e.status FROM settlement AS s JOIN execution AS e ON e.id = s.execution_id"
-        " WHERE e.status IN ('mined', 'reverted', 'cancelled') AND e.decided_at >= ?",
+        "SELECT net_wei, status, filler FROM v_execution WHERE net_wei IS NOT NULL AND decided_at >= ?",
         (day,),
     )
+    trades = [row for row in rows if not row["filler"]]
     return Today(
-        sum(int(row["net_wei"]) for row in rows), len(rows), sum(row["status"] == "mined" for row in rows)
+        sum(int(row["net_wei"]) for row in rows),
+        len(trades),
+        sum(row["status"] == "mined" for row in trades),
     )
 
 

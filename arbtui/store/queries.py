@@ -346,7 +346,7 @@ class StoreReader:
         """Newest first, as `arbtui executions --json` gives them.
 
         `expected_profit` is in base units of `token`, `net_profit` in wei of the native coin. What no receipt
-        has said yet is None, and `reconciled` False.
+        has said yet is None, and `reconciled` False. A `filler` only filled a nonce gap, and has no ticket.
         """
         rows = self.query(
             "SELECT * FROM v_execution WHERE ?1 IS NULL OR decided_at >= ?1"
@@ -514,6 +514,7 @@ def _execution(row: Row, hashes: dict[str, list[str]], broken: set[str], quotes:
         "id": key,
         "ticket": row["ticket_id"],
         "status": row["status"],
+        "filler": bool(row["filler"]),
         "lender": row["lender"],
         "tx_hashes": hashes.get(key, []),
         "tx_hash": row["tx_hash"],

@@ -366,7 +366,7 @@ class ExecutionsPane(Pane):
         sound = Cell("-", "dim")
         if row["settled"]:
             sound = Cell(*(("yes", "good") if row["reconciled"] else ("NO", "bad")))
-        path = self.look.path(row["path"])
+        path = "fills a nonce gap" if row["filler"] else self.look.path(row["path"])
         seconds = row["seconds"]
         cells = {
             "at": Cell(clock_of(row["decided_at"]), "dim"),

@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbtui.domain import Delivery, ExecutionStatus, LenderId, Token
+from arbtui.analysis.review import Review
+from arbtui.domain import AttemptKind, Delivery, ExecutionStatus, LenderId, Token
+from arbtui.execution import Intent, OpenExecution
 from arbtui.monitor import ExecutionFacts, build_report, fold
+from arbtui.monitor.metrics import Gauges
 from arbtui.monitor.performance import QUANTILES, STAGES, nearest_rank, wilson
 from arbtui.store import Store, open_store
 from arbtui.store.desk import read_desk
@@ -34,14 +37,20 @@ FACTS = st.builds(
     key=st.text("xyz", max_size=2),
     expected=st.none() | NETS,
     stages=st.dictionaries(st.sampled_from(STAGES), st.floats(0, 1e6)),
+    filler=st.sampled_from([False, False, False, True]),
 )
 
 
 @given(st.lists(FACTS, max_size=25))
 def test_profit_gas_and_promises_are_what_counting_by_hand_gives(facts: list[ExecutionFacts]) -> None:
     found = fold(facts)
-    settled = sorted((f for f in facts if f.net is not None), key=lambda f: (f.at, f.key, f.net or 0))
-    nets = [int(f.net or 0) for f in settled]
+    landed = sorted((f for f in facts if f.net is not None), key=lambda f: (f.at, f.key, f.net or 0))
+    money = [int(f.net or 0) for f in landed]
+    nets = [int(f.net or 0) for f in landed if not f.filler]
+    trades = [f for f in facts if not f.filler]
+    assert (found.executions, found.fillers) == (len(trades), len(facts) - len(trades))
+    assert found.delivered == sum(f.delivered for f in trades)
+    assert found.successes == sum(f.delivered and f.success for f in trades)
     profit = found.profit
     assert profit.settled == len(nets)
     assert (profit.wins, profit.losses, profit.even) == (
@@ -49,11 +58,12 @@ def test_profit_gas_and_promises_are_what_counting_by_hand_gives(facts: list[Exe
         len([n for n in nets if n < 0]),
         nets.count(0),
     )
-    assert profit.won - profit.lost == found.net_profit == sum(nets)
+    assert profit.won - profit.lost == sum(nets) == found.net_profit - found.filler_net
+    assert found.net_profit == sum(money)
     assert (profit.best, profit.worst) == ((max(nets), min(nets)) if nets else (None, None))
     assert profit.expectancy == (Fraction(sum(nets), len(nets)) if nets else None)
     # Every pair of places on the curve, the start included: the deepest way down.
-    heights = [sum(nets[:i]) for i in range(len(nets) + 1)]
+    heights = [sum(money[:i]) for i in range(len(money) + 1)]
     assert profit.drawdown == max(
         (heights[i] - heights[j] for i in range(len(heights)) for j in range(i, len(heights))), default=0
     )
@@ -62,7 +72,7 @@ def test_profit_gas_and_promises_are_what_counting_by_hand_gives(facts: list[Exe
     ]
     assert profit.losing_run == max(runs, default=0)
     winners = [n for n in nets if n > 0]
-    assert profit.without_best == sum(nets) - (max(winners) if winners else 0)
+    assert profit.without_best == sum(money) - (max(winners) if winners else 0)
     if profit.lost:
         assert profit.factor == pytest.approx(float(Fraction(profit.won) / Fraction(profit.lost)))
     else:
@@ -73,13 +83,13 @@ def test_profit_gas_and_promises_are_what_counting_by_hand_gives(facts: list[Exe
         assert sum(n <= value for n in nets) >= share * len(nets)
         assert sum(n < value for n in nets) < share * len(nets)
     assert found.gas.used == sum(f.gas_used or 0 for f in facts)
-    assert found.gas.wasted_used == sum(f.gas_used or 0 for f in facts if not f.success)
-    assert found.gas.paid - found.gas.wasted_paid == sum(f.gas_cost or 0 for f in facts if f.success)
-    both = [(f.expected, f.net) for f in facts if f.expected is not None and f.net is not None]
+    assert found.gas.wasted_used == sum(f.gas_used or 0 for f in facts if f.filler or not f.success)
+    assert found.gas.paid - found.gas.wasted_paid == sum(f.gas_cost or 0 for f in trades if f.success)
+    both = [(f.expected, f.net) for f in trades if f.expected is not None and f.net is not None]
     assert found.promise.executions == len(both)
     assert found.promise.realised - found.promise.expected == sum(int(n) - e for e, n in both)
     for name in STAGES:
-        values = sorted(f.stages[name] for f in facts if name in f.stages)
+        values = sorted(f.stages[name] for f in trades if name in f.stages)
         spread = found.stages.get(name)
         assert (spread.count if spread else 0) == len(values)
         if spread:
@@ -137,6 +147,7 @@ TRADES = st.lists(
         st.integers(0, 3) .map(lambda days: days * 86_400.0),
         st.sampled_from([make.WETH, make.DAI, Token(make.address(7), "WETH", 18)]),
         st.sampled_from([("uniswap", "uniswap"), ("uniswap", "sushiswap")]),
+        st.sampled_from([False, False, False, True]),
     ),
     max_size=6,
 )  # fmt: skip
@@ -148,8 +159,19 @@ def test_report_and_plain_sql_agree_to_the_wei(trades: list[tuple[Any, ...]]) ->
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder), "live") as store:
         store.start_run(make.run_info())
         with store.batch() as batch:
-            for number, (status, lender, gross, gas_used, decided, token, dexes) in enumerate(trades, 1):
+            for number, (status, lender, gross, gas_used, decided, token, dexes, filler) in enumerate(
+                trades, 1
+            ):
                 name = f"e{number}"
+                if filler:
+                    made = make.at(decided)
+                    intent = Intent(name, name, "", make.CHAIN_ID, make.WALLET, 0, made)
+                    batch.adopt(OpenExecution(intent, S.PREPARED, ()))
+                    batch.attempt(make.attempt(name, 1, number, AttemptKind.CANCEL, Delivery.DELIVERED))
+                    batch.execution_moved(name, S.PREPARED, S.CANCELLED, "told", make.at(decided + 3))
+                    told = make.settlement(name, gas_used=gas_used, success=False)
+                    batch.settlement(told, make.ROLES, make.TOKENS)
+                    continue
                 found = make.opportunity(ETHER * number, token=token, path=make.path(dexes))
                 ticket = make.ticket(f"t{number}", found, lender=lender)
                 batch.ticket(ticket, {})
@@ -174,6 +196,11 @@ def test_report_and_plain_sql_agree_to_the_wei(trades: list[tuple[Any, ...]]) ->
             }
             newest = f"{max(days)}T23:00:00.000000+00:00"
             desk = read_desk(reader, newest, Path(folder))
+            (funnel,) = reader.funnel()
+            review = Review.read(reader)
+        gauges = Gauges(Path(folder), "live")
+        metrics = {name: value for name, _, value in gauges.samples()}
+        gauges.close()
     # The desk sums its day itself.
     today = days[newest[:10]]
     assert str(desk.today.net_wei) == today["net_profit"]
@@ -183,8 +210,16 @@ def test_report_and_plain_sql_agree_to_the_wei(trades: list[tuple[Any, ...]]) ->
         assert figures == {}
         return
     total = figures["total", ""]
-    for name in ("executions", "delivered", "successes", "success_rate"):
+    for name in ("executions", "fillers", "delivered", "successes", "success_rate"):
         assert total[name] == report[name], name
+    assert report["fillers"] == funnel["fillers"] == sum(trade[-1] for trade in trades)
+    assert report["executions"] == funnel["executions"] == sum(report["by_status"].values())
+    assert (review.performance.fillers, review.performance.success_rate) == (
+        report["fillers"],
+        report["success_rate"],
+    )
+    assert metrics["arbtui_fillers"] == report["fillers"]
+    assert metrics.get("arbtui_success_rate") == report["success_rate"]
     assert total["net_wei"] == report["net_profit"]
     assert total["gas_spent_wei"] == report["gas_spent_wei"]
     for scope, groups in (
@@ -192,14 +227,17 @@ def test_report_and_plain_sql_agree_to_the_wei(trades: list[tuple[Any, ...]]) ->
         ("strategy", report["by_gas_strategy"]),
         ("token", report["by_base_token"]),
         ("path", report["by_path"]),
-        ("day", {day: one for day, one in days.items() if one["executions"]}),
+        ("day", {day: one for day, one in days.items() if one["executions"] or one["fillers"]}),
     ):
         own = {key: row for (of, key), row in figures.items() if of == scope}
         assert own.keys() == groups.keys()
         for key, row in own.items():
             for mine, theirs in (
                 ("net_wei", "net_profit"),
-                *((name, name) for name in ("executions", "delivered", "successes", "gas_spent_wei")),
+                *(
+                    (name, name)
+                    for name in ("executions", "fillers", "delivered", "successes", "gas_spent_wei")
+                ),
             ):
                 assert row[mine] == groups[key][theirs], (scope, key, mine)
     assert sum(int(bucket["net_wei"]) for bucket in report["series"]) == int(report["net_profit"])

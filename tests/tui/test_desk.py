@@ -12,7 +12,17 @@ from typing import Any
 
 import pytest
 
-from arbtui.domain import NATIVE, ClosedBy, Closing, DecisionKind, Delta
+from arbtui.domain import (
+    NATIVE,
+    AttemptKind,
+    ClosedBy,
+    Closing,
+    DecisionKind,
+    Delivery,
+    Delta,
+    ExecutionStatus,
+)
+from arbtui.execution import Intent, OpenExecution
 from arbtui.store import open_store
 from arbtui.store.desk import read_desk, read_detail
 from arbtui.tui import DeskExit
@@ -97,6 +107,27 @@ async def test_the_profit_today_is_the_exact_sum(sample: Sample) -> None:
     assert (view.today.settled, view.today.mined) == (5, 3)
     assert tomorrow.today.settled == 0
     assert view.unreconciled == 0
+
+
+async def test_a_filler_costs_money_and_counts_as_no_execution(sample: Sample) -> None:
+    fill(sample, flight=False)
+    intent = Intent("gap46", "gap46", "", make.CHAIN_ID, make.WALLET, 0, sample.clock.utc())
+    paid = make.settlement("gap46", 46, success=False)
+    with open_store(sample.directory) as reader:
+        before = read_desk(reader, iso(sample.clock.wall)).today
+        with sample.store.batch() as batch:
+            batch.adopt(OpenExecution(intent, ExecutionStatus.PREPARED, ()))
+            batch.attempt(make.attempt("gap46", 1, 46, AttemptKind.CANCEL, Delivery.DELIVERED))
+            batch.execution_moved("gap46", ExecutionStatus.PREPARED, ExecutionStatus.CANCELLED, "mined")
+            batch.settlement(paid, make.ROLES, make.TOKENS)
+        after = read_desk(reader, iso(sample.clock.wall)).today
+        assert [row["id"] for row in reader.executions() if row["filler"]] == ["gap46"]
+    assert (after.settled, after.mined) == (before.settled, before.mined)
+    assert after.net_wei == before.net_wei + paid.net_wei
+    async with at_desk(sample, (200, 60)) as (_, pilot):
+        await until(pilot, lambda: "today (5)" in grid(pilot), "the day")
+        await pilot.press("2")
+        await until(pilot, lambda: "fills a nonce gap" in grid(pilot), "its row")
 
 
 def test_an_altered_settlement_counts_as_unreconciled(sample: Sample) -> None:
