@@ -55,6 +55,7 @@ from arbtui.store import (
     open_store,
 )
 from arbtui.store.database import family_of
+from arbtui.store.upkeep import Retention
 from arbtui.text import redact
 from arbtui.units import Address, Ppm, parse_address
 from arbtui.validation import OpportunityValidator
@@ -453,6 +454,7 @@ def _engine(
         relay=relay,
         why_not=decider.why_not,
     )
+    keep_days = config.store.keep_days
     return Engine(
         node=node,
         chain=chain,
@@ -473,6 +475,7 @@ def _engine(
         sending=sending,
         journal=journal,
         store=store,
+        retention=Retention(store, keep_days) if keep_days else None,
         reconciler=Reconciler(
             node=node,
             store=store,

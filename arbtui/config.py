@@ -89,6 +89,7 @@ class StorePolicy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     directory: Path
+    keep_days: int = Field(default=0, ge=0, le=36_500)
 
 
 class Config(BaseSettings):

@@ -499,6 +499,8 @@ CREATE INDEX reconciliation_open ON reconciliation (id) WHERE ok = 0 AND acknowl
 
 CREATE INDEX recovery_event_by_execution ON recovery_event (execution_id, id);
 
+CREATE INDEX ticket_by_block ON ticket (run, block);
+
 CREATE INDEX ticket_by_opportunity ON ticket (run, opportunity_id);
 
 CREATE INDEX ticket_by_time ON ticket (created_at);

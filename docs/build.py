@@ -57,6 +57,10 @@ NOTES: dict[str, tuple[str, str]] = {
     "wallet.executor": ("", "the contract that trades"),
     "wallet.treasury": ("", "receives every profit; must be what the executor says"),
     "store.directory": ("", "folder of the store; a relative one stands beside the file"),
+    "store.keep_days": (
+        "days",
+        "the engine [prunes](maintenance.md#store-growth) whole UTC days older than that; 0: none, ever",
+    ),
     "search.base_tokens": ("", "symbols or addresses; a cycle starts and ends in one of these"),
     "search.max_hops": ("hops", "longest cycle that `run` looks for; 4 hops over the most liquid pools"),
     "search.top": ("", "opportunities a block that are quoted and simulated, best net first"),

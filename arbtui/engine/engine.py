@@ -9,6 +9,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,7 +48,7 @@ from arbtui.engine.reconciling import Reconciler
 from arbtui.engine.sending import Sending
 from arbtui.engine.settling import SettlementTerms, Write
 from arbtui.engine.watching import Moved, Watching
-from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable, RefusedError, SnapshotError
+from arbtui.errors import MalformedAnswer, NodeError, NodeUnreachable, RefusedError, SnapshotError, StoreError
 from arbtui.execution import Journal, OpenExecution
 from arbtui.gas import DYNAMIC, GasPolicy
 from arbtui.lenders import FlashLoanManager, why_lost
@@ -56,6 +57,7 @@ from arbtui.market.state import MarketState
 from arbtui.monitor import LenderRecord, StrategyRecord
 from arbtui.search import Finder, SearchResult, size
 from arbtui.store import Store
+from arbtui.store.upkeep import Retention
 from arbtui.text import safe_text
 from arbtui.units import Address, Wei, format_amount
 from arbtui.validation import Ranked, costs_of, rank
@@ -122,6 +124,7 @@ class Engine:
         health: Callable[[], Sequence[NodeHealth]] = tuple,
         lenders: LenderRecord | None = None,
         strategies: StrategyRecord | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self._node = node
         self._chain = chain
@@ -142,6 +145,7 @@ class Engine:
         self._journal = journal
         self._store = store
         self._reconciler = reconciler
+        self._retention = retention
         self._clock = clock
         self._terms_of = terms_of
         self._say = say
@@ -296,6 +300,7 @@ class Engine:
                     await self._flush(await self._watch(head))
             async with self._turn:
                 await self._take_commands()
+            self._prune()
             async with self._turn:
                 moved = await self._patiently(lambda: self._watching.step(COMMANDS_S), stop)
                 if moved is not None:
@@ -303,6 +308,25 @@ class Engine:
                 elif self._watching.backwards > self._backwards:
                     await self._flush(self._head_went_back())
         return None
+
+    def _prune(self) -> None:
+        """A bit of the store, once a UTC day, where the next block is not near and nothing is on its way.
+
+        The day is the chain's, where that is behind the wall clock's: one that was set ahead takes nothing.
+        """
+        if self._retention is None or self._head is None or self._sending.flight is not None:
+            return
+        wall = datetime.fromisoformat(self._clock.utc())
+        today = min(wall, datetime.fromtimestamp(self._head.timestamp, UTC)).date()
+        waited = self._clock.monotonic() - self._arrived
+        if waited > self._chain.block_time_s / 2 or not self._retention.due(today):
+            return
+        try:
+            told = self._retention.step(today)
+        except StoreError as error:
+            told = f"nothing more is pruned today: {error}"
+        if told is not None:
+            self._say(told)
 
     def _head_went_back(self) -> list[Write]:
         """A word on a node whose head is older than what it told before; once a minute at most."""

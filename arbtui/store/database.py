@@ -33,7 +33,7 @@ from arbtui.domain.settlement import NATIVE
 from arbtui.errors import StoreError
 from arbtui.execution.ports import OpenExecution
 from arbtui.store import migrations
-from arbtui.store.driver import mapped, open_writer, sqlite3, utc_now
+from arbtui.store.driver import mapped, open_writer, sqlite3, transaction, utc_now
 from arbtui.store.rows import fallback_json, ladder_json, path_json, seal, whole
 from arbtui.text import redact
 from arbtui.units import Address
@@ -279,6 +279,12 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def upkeep(self) -> Iterator[sqlite3.Connection]:
+        """ONE transaction for what is no record of a run: see `arbtui.store.upkeep`."""
+        with self._mutex, mapped(self.path), transaction(self._connection):
+            yield self._connection
 
     def close(self) -> None:
         with self._mutex:
@@ -570,6 +576,22 @@ class Batch:
         self._execute(
             "UPDATE command SET run = ?, block = ?, taken_at = ?, result = ? WHERE id = ?",
             (self._run, self._store._head, self._store._clock(), redact(result), command_id),
+        )
+
+    def command_done(self, kind: str, argument: Mapping[str, Any], result: str) -> None:
+        """What the engine did of itself, beside what people asked for."""
+        now = self._store._clock()
+        self._insert(
+            "command",
+            {
+                "run": self._run,
+                "block": self._store._head,
+                "at": now,
+                "kind": kind,
+                "argument": json.dumps(argument),
+                "taken_at": now,
+                "result": result,
+            },
         )
 
     # ---- executions

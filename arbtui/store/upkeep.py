@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 from arbtui.errors import StoreError, UsageError
+from arbtui.store.database import Store
 from arbtui.store.driver import mapped, open_reader, open_writer, sqlite3, transaction
 from arbtui.store.queries import StoreReader
 
@@ -19,6 +21,9 @@ from arbtui.store.queries import StoreReader
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 #: A plain number, which stays one.
 _NEGATIVE = re.compile(r"-[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+#: Rows that a step of an engine takes, with what hangs on them: some milliseconds.
+PAGE = 50
+_MANY = 1_000
 #: Tables that hold nothing for a reader.
 _INTERNAL = frozenset({"_sqlite_migrations", "sqlite_sequence"})
 
@@ -129,15 +134,26 @@ class Pruned:
     """What went of one UTC day; counts of rows."""
 
     day: str
-    opportunities: int
-    quotes: int
-    checks: int
-    closings: int
-    blocks: int
+    opportunities: int = 0
+    quotes: int = 0
+    checks: int = 0
+    closings: int = 0
+    blocks: int = 0
 
     @property
     def rows(self) -> int:
         return self.opportunities + self.quotes + self.checks + self.closings + self.blocks
+
+    def __add__(self, other: Pruned) -> Pruned:
+        """Of this one's day."""
+        return Pruned(
+            self.day,
+            self.opportunities + other.opportunities,
+            self.quotes + other.quotes,
+            self.checks + other.checks,
+            self.closings + other.closings,
+            self.blocks + other.blocks,
+        )
 
 
 def prune(path: Path, before: date, *, vacuum: bool = False) -> Iterator[Pruned]:
@@ -159,6 +175,64 @@ def prune(path: Path, before: date, *, vacuum: bool = False) -> Iterator[Pruned]
             connection.execute("VACUUM")
 
 
+class Retention:
+    """Prunes the store of a running engine as `prune` does, once a UTC day, in steps that a block can wait for.
+
+    A step is one commit of at most `page` opportunities or blocks. A day that is pruned in part is still counted
+    exactly; a pass that is broken off goes on at the next start.
+    """
+
+    def __init__(self, store: Store, keep_days: int, page: int = PAGE) -> None:
+        self._store = store
+        self._keep = timedelta(days=keep_days)
+        self._page = page
+        self._done = ""
+        self._looked_at = 0
+        self._rows = 0
+
+    def due(self, today: date) -> bool:
+        """Whether something may be left to do on that UTC day."""
+        return today.isoformat() > self._done
+
+    def step(self, today: date) -> str | None:
+        """One step; what was pruned, in words, once that was the last one. Raises StoreError, and is due no more."""
+        before = today - self._keep
+        done, self._done = self._done, today.isoformat()
+        with self._store.upkeep() as connection:
+            dropped = _dropped(connection, before.isoformat(), self._page)
+            if dropped:
+                taken, more = _take_dropped(connection, dropped), True
+            else:
+                blocks, self._looked_at, more = self._blocks(connection, before)
+                taken = _take_blocks(connection, blocks)
+        self._rows += taken.rows
+        if more:
+            self._done = done
+            return None
+        rows, self._rows, self._looked_at = self._rows, 0, 0
+        if not rows:
+            return None
+        told = f"pruned {rows:,} rows of before {before}; their counts and sums are kept"
+        with self._store.batch() as batch:
+            batch.command_done("prune", {"by": "store.keep_days", "before": before.isoformat()}, told)
+        return told
+
+    def _blocks(
+        self, connection: sqlite3.Connection, before: date
+    ) -> tuple[list[tuple[int, str, str]], int, bool]:
+        """Blocks to take among the next `page`, how far that was looked, and whether there may be more to look at.
+
+        They lie in the order of time, so that a page of newer ones is the end.
+        """
+        page = connection.execute(
+            f"SELECT rowid, run, date(timestamp, 'unixepoch'), {_OF_NO_TICKET} FROM block"  # noqa: S608 - ours
+            " WHERE rowid > ? ORDER BY rowid LIMIT ?",
+            (self._looked_at, self._page),
+        ).fetchall()
+        old = [row for row in page if row[2] < before.isoformat()]
+        return [tuple(row[:3]) for row in old if row[3]], page[-1][0] if page else 0, bool(old)
+
+
 _OF_NO_TICKET = "NOT EXISTS (SELECT 1 FROM ticket AS t WHERE t.run = block.run AND t.block = block.number)"
 
 
@@ -175,55 +249,83 @@ def _oldest(connection: sqlite3.Connection) -> str | None:
 
 def _prune_day(connection: sqlite3.Connection, day: str) -> Pruned:
     after = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
-    sums: dict[tuple[str, str, str], list[int]] = {}
+    pruned = Pruned(day)
+    while dropped := _dropped(connection, after, _MANY):
+        pruned += _take_dropped(connection, dropped)
+    blocks = connection.execute(
+        "SELECT rowid, run, date(timestamp, 'unixepoch') FROM block"  # noqa: S608 - ours
+        f" WHERE timestamp >= unixepoch(?) AND timestamp < unixepoch(?) AND {_OF_NO_TICKET}",
+        (day, after),
+    ).fetchall()
+    return pruned + _take_blocks(connection, blocks)
 
-    def add(run: str, kind: str, name: str, net_wei: object, count: int = 1) -> None:
-        entry = sums.setdefault((run, kind, name), [0, 0])
-        entry[0] += count
-        entry[1] += int(str(net_wei)) if net_wei is not None else 0
 
-    bounds = (day, after)
-    dropped = "outcome = 'dropped' AND at >= ?1 AND at < ?2"
-    for run, reason, net in connection.execute(
-        f"SELECT run, reason, net_wei FROM opportunity WHERE {dropped}",  # noqa: S608 - ours
-        bounds,
-    ):
-        add(run, "dropped", reason, net)
-    for run, by, sender, net in connection.execute(
-        f"SELECT run, closed_by, sender, net_wei FROM v_missed WHERE {dropped}",  # noqa: S608 - ours
-        bounds,
-    ):
-        add(run, "closed", by, net)
-        if sender and by == "foreign":
-            add(run, "sender", sender, net)
-    old_blocks = f"timestamp >= unixepoch(?1) AND timestamp < unixepoch(?2) AND {_OF_NO_TICKET}"
-    for run, count in connection.execute(
-        f"SELECT run, count(*) FROM block WHERE {old_blocks} GROUP BY run",  # noqa: S608 - ours
-        bounds,
-    ):
-        add(run, "block", "", None, count)
-    for (run, kind, name), (count, net_wei) in sums.items():
-        known = connection.execute(
-            "SELECT count, net_wei FROM rollup WHERE run = ? AND day = ? AND kind = ? AND name = ?",
-            (run, day, kind, name),
-        ).fetchone() or (0, "0")
-        connection.execute(
-            "INSERT INTO rollup (run, day, kind, name, count, net_wei) VALUES (?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (run, day, kind, name) DO UPDATE SET count = excluded.count, net_wei = excluded.net_wei",
-            (run, day, kind, name, int(known[0]) + count, str(int(known[1]) + net_wei)),
-        )
+def _dropped(connection: sqlite3.Connection, before: str, limit: int) -> list[tuple[Any, ...]]:
+    """The oldest dropped opportunities of UTC days before `before`: run, id, day, reason, net in wei or None."""
+    return connection.execute(
+        "SELECT run, id, substr(at, 1, 10), reason, net_wei FROM opportunity"
+        " WHERE outcome = 'dropped' AND at < ? ORDER BY at LIMIT ?",
+        (before, limit),
+    ).fetchall()
+
+
+def _take_dropped(connection: sqlite3.Connection, dropped: Sequence[tuple[Any, ...]]) -> Pruned:
+    """Those opportunities with their quotes, checks and endings, for sums; not committed."""
+    sums = _Sums()
+    for run, name, day, reason, net in dropped:
+        sums.add(run, day, "dropped", reason, net)
+        for by, sender, closed_net in connection.execute(
+            "SELECT closed_by, sender, net_wei FROM closing WHERE run = ? AND opportunity_id = ?", (run, name)
+        ):
+            sums.add(run, day, "closed", by, closed_net)
+            if sender and by == "foreign":
+                sums.add(run, day, "sender", sender, closed_net)
+    sums.write(connection)
+    keys = [row[:2] for row in dropped]
 
     def delete(sql: str) -> int:
-        return int(connection.execute(sql, bounds).rowcount)
+        return int(connection.executemany(sql, keys).rowcount)
 
-    those = f"(SELECT run, id FROM opportunity WHERE {dropped})"  # noqa: S608 - ours
     return Pruned(
-        day=day,
-        quotes=delete(f"DELETE FROM loan_quote WHERE (run, opportunity_id) IN {those}"),  # noqa: S608
+        "",
+        quotes=delete("DELETE FROM loan_quote WHERE run = ? AND opportunity_id = ?"),
         checks=delete(
-            f"DELETE FROM check_result WHERE subject_kind = 'opportunity' AND (run, subject_id) IN {those}"  # noqa: S608
+            "DELETE FROM check_result WHERE subject_kind = 'opportunity' AND run = ? AND subject_id = ?"
         ),
-        closings=delete(f"DELETE FROM closing WHERE (run, opportunity_id) IN {those}"),  # noqa: S608
-        opportunities=delete(f"DELETE FROM opportunity WHERE {dropped}"),  # noqa: S608
-        blocks=delete(f"DELETE FROM block WHERE {old_blocks}"),  # noqa: S608
+        closings=delete("DELETE FROM closing WHERE run = ? AND opportunity_id = ?"),
+        opportunities=delete("DELETE FROM opportunity WHERE run = ? AND id = ?"),
     )
+
+
+def _take_blocks(connection: sqlite3.Connection, blocks: Sequence[tuple[int, str, str]]) -> Pruned:
+    """Those blocks (rowid, run, UTC day), for their number; not committed."""
+    sums = _Sums()
+    for _, run, day in blocks:
+        sums.add(run, day, "block", "", None)
+    sums.write(connection)
+    rowids = [row[:1] for row in blocks]
+    return Pruned("", blocks=connection.executemany("DELETE FROM block WHERE rowid = ?", rowids).rowcount)
+
+
+class _Sums:
+    """Counts and exact sums on their way into `rollup`."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[str, str, str, str], list[int]] = {}
+
+    def add(self, run: str, day: str, kind: str, name: str, net_wei: object) -> None:
+        entry = self._sums.setdefault((run, day, kind, name), [0, 0])
+        entry[0] += 1
+        entry[1] += int(str(net_wei)) if net_wei is not None else 0
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        for key, (count, net_wei) in self._sums.items():
+            known = connection.execute(
+                "SELECT count, net_wei FROM rollup WHERE run = ? AND day = ? AND kind = ? AND name = ?", key
+            ).fetchone() or (0, "0")
+            connection.execute(
+                "INSERT INTO rollup (run, day, kind, name, count, net_wei) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (run, day, kind, name)"
+                " DO UPDATE SET count = excluded.count, net_wei = excluded.net_wei",
+                (*key, int(known[0]) + count, str(int(known[1]) + net_wei)),
+            )

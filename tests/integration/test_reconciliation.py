@@ -17,7 +17,9 @@ from arbtui.devnet import Devnet
 from arbtui.devnet.anvil import STATES_KEPT
 from arbtui.domain import Stage
 from arbtui.monitor import build_report
-from arbtui.store import CommandPost, open_store
+from arbtui.store import CommandPost, Store, open_store
+from arbtui.units import ETHER
+from tests import factories as make
 from tests.chain import Hand, config_for, in_hand, running_chain, trade_until
 
 pytestmark = pytest.mark.chain
@@ -145,6 +147,43 @@ async def test_money_from_nowhere_is_named_stops_sending_and_goes_on_when_acknow
     with open_store(config.store.directory) as reader:
         (row,) = [row for row in reader.reconciliations() if not row["ok"]]
     assert (row["acknowledged_by"], row["reason"]) == ("me", "topped up")
+
+
+async def test_an_engine_prunes_old_days_while_it_trades(devnet: Devnet, tmp_path: Path) -> None:
+    config = config_for(devnet, tmp_path / "store")
+    directory = config.store.directory
+    with Store.open(directory, "live", clock=lambda: "2020-01-02T00:00:00.000000+00:00") as store:
+        store.start_run(make.run_info())
+        with store.batch() as batch:
+            for number in range(170):
+                batch.dropped(
+                    make.opportunity(ETHER + number), make.quotes(), make.checks(), "place", net_wei=5
+                )
+        store.end_run()
+    kept = config.store.model_copy(update={"keep_days": 30})
+    config = config.model_copy(update={"store": kept})
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("DAI/WETH", 20_000)
+        seen = await trade_until(
+            hand, config, lambda seen: seen.confirmed >= 1 and seen.blocks >= 8, every_s=0.25
+        )
+    assert seen.confirmed >= 1
+    with open_store(directory) as reader:
+        report = build_report(reader)
+        (row,) = reader.query("SELECT * FROM command")
+        old = reader.query("SELECT count(*) AS n FROM opportunity WHERE at < '2021'")
+        (rolled,) = reader.query("SELECT * FROM rollup WHERE kind = 'dropped'")
+    assert old == [{"n": 0}]
+    assert (rolled["day"], rolled["name"], rolled["count"], rolled["net_wei"]) == (
+        "2020-01-02",
+        "place",
+        170,
+        "850",
+    )
+    assert report["dropped"]["place"] == 170
+    assert (row["kind"], row["result"][:6]) == ("prune", "pruned")
+    assert report["unreconciled"] == 0
 
 
 async def test_a_gain_may_be_let_pass(devnet: Devnet, tmp_path: Path) -> None:

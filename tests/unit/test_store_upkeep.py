@@ -8,7 +8,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from arbtui.store import Store, StoreLock, open_store
 from arbtui.store.alerts import AlertStore
 from arbtui.store.discovered import MarketStore
 from arbtui.store.driver import open_writer, sqlite3, transaction
-from arbtui.store.upkeep import backup_file, export_csv, inert, prune, relations
+from arbtui.store.upkeep import Retention, backup_file, export_csv, inert, prune, relations
 from arbtui.units import ETHER
 from tests import factories as make
 from tests import trading
@@ -151,6 +151,84 @@ def test_a_prune_that_is_broken_off_leaves_whole_days(folder: Path) -> None:
     next(going)
     going.close()
     assert report(folder) == before
+
+
+def of(folder: Path, name: str) -> list[dict[str, Any]]:
+    with open_store(folder) as reader:
+        return reader.query(f"SELECT * FROM {name} ORDER BY rowid")  # noqa: S608 - ours
+
+
+@pytest.mark.parametrize("page", [1, 7, 1_000])
+def test_an_engine_prunes_in_steps_to_what_pruning_by_hand_leaves(
+    folder: Path, tmp_path: Path, page: int
+) -> None:
+    by_hand = Path(shutil.copytree(folder, tmp_path / "by_hand"))
+    for _ in prune(by_hand / "live.sqlite", LATER):
+        pass
+    before, seen = report(folder), funnel(folder)
+    with Store.open(folder, "live") as store:
+        store._run = str(of(folder, "run")[0]["id"])
+        keeping = Retention(store, 30, page)
+        today = LATER + timedelta(days=30)
+        steps, told = 0, None
+        while keeping.due(today):
+            assert told is None
+            told = keeping.step(today)
+            steps += 1
+            if steps < 60 // page:
+                # Half done, and exact all the same.
+                assert (report(folder), funnel(folder)) == (before, seen)
+        assert told is not None
+        assert told.startswith("pruned ")
+        assert steps >= 60 // page
+        assert (report(folder), funnel(folder)) == (before, seen)
+        for name in ("opportunity", "loan_quote", "check_result", "closing", "block", "ticket", "settlement"):
+            assert of(folder, name) == of(by_hand, name), name
+        key = ("run", "day", "kind", "name")
+        assert sorted(of(folder, "rollup"), key=lambda row: [row[k] for k in key]) == sorted(
+            of(by_hand, "rollup"), key=lambda row: [row[k] for k in key]
+        )
+        (row,) = [row for row in of(folder, "command") if row["kind"] == "prune"]
+        assert (row["result"], json.loads(row["argument"])["before"]) == (told, LATER.isoformat())
+        assert store.commands() == []
+        # Once a day; and a clock that goes back makes no second one.
+        assert not keeping.due(today)
+        assert not keeping.due(today - timedelta(days=1))
+        assert keeping.due(today + timedelta(days=1))
+        assert keeping.step(today + timedelta(days=1)) is None
+        assert len([row for row in of(folder, "command") if row["kind"] == "prune"]) == 1
+
+
+def test_retention_keeps_its_days_and_goes_on_after_a_stop(folder: Path) -> None:
+    before = report(folder)
+    today = date(2026, 7, 6)
+    with Store.open(folder, "live") as store:
+        store._run = str(of(folder, "run")[0]["id"])
+        Retention(store, 2, 5).step(today)
+        assert of(folder, "rollup") == [], "no day is that old"
+        for _ in range(3):
+            Retention(store, 1, 5).step(today)  # an engine that dies after each step
+        left = [row for row in of(folder, "opportunity") if row["outcome"] == "dropped"]
+        assert len(left) > 0
+        keeping = Retention(store, 1, 5)
+        while keeping.due(today):
+            keeping.step(today)
+    days = {row["at"][:10] for row in of(folder, "opportunity") if row["outcome"] == "dropped"}
+    assert days == {"2026-07-05"}
+    assert {row["day"] for row in of(folder, "rollup")} == {"2026-07-04"}
+    assert report(folder) == before
+
+
+def test_a_step_that_fails_is_not_tried_again_that_day(folder: Path) -> None:
+    with Store.open(folder, "live") as store:
+        store._run = str(of(folder, "run")[0]["id"])
+        keeping = Retention(store, 1, 5)
+        store._connection.execute("PRAGMA query_only = ON")
+        with pytest.raises(StoreError):
+            keeping.step(LATER)
+        store._connection.execute("PRAGMA query_only = OFF")
+        assert not keeping.due(LATER)
+        assert keeping.due(LATER + timedelta(days=1))
 
 
 def test_a_backup_taken_while_it_is_written_to_is_whole(folder: Path, tmp_path: Path) -> None:
