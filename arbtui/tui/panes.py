@@ -20,7 +20,6 @@ from arbtui.tui.look import Look, Row, age, clock_of, short
 from arbtui.tui.sheets import (
     Draw,
     Page,
-    acknowledging,
     closing_text,
     execution_page,
     log_page,
@@ -444,7 +443,7 @@ class LogPane(Pane):
 
     def _log(self, view: DeskView) -> Iterable[dict[str, Any]]:
         for row in view.unreconciled_named[:_NAMED]:
-            place, command = unsound_place(row), acknowledging(row, self._family)
+            place, (said, command) = unsound_place(row), way_out(row, self._family)
             yield {
                 "key": f"u:{row['what']}:{row.get('execution')}:{row['reconciliation']}",
                 "at": None,
@@ -456,7 +455,8 @@ class LogPane(Pane):
                 "facts": [
                     ("where", place),
                     *([("execution", row["execution"])] if row.get("execution") else []),
-                    ("so", way_out(row, self._family)),
+                    ("so", said),
+                    *([("command", command)] if command else []),
                 ],
             }
         for row in view.decisions:

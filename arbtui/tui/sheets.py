@@ -409,11 +409,11 @@ def execution_page(page: Page, detail: Row, now: str, unsound: Row | None = None
     if settled is not None:
         _settlement(page, settled)
     if unsound is not None:
-        said, _, command = way_out(unsound, family).partition(": arbtui ")
+        said, command = way_out(unsound, family)
         page.text(said, tone="warn")
         if command:
             # On a line of its own, to be copied.
-            page.line((f"  arbtui {command}", "warn"))
+            page.line((f"  {command}", "warn"))
     for incident in detail["incidents"]:
         page.blank()
         page.line(
@@ -546,12 +546,12 @@ def acknowledging(row: Row, family: str) -> str | None:
     return f'arbtui acknowledge {row["reconciliation"]} --reason "why"{which}'
 
 
-def way_out(row: Row, family: str) -> str:
-    """What a person can do about it, in one line."""
+def way_out(row: Row, family: str) -> tuple[str, str]:
+    """What a person can do about it: in words, and the command, empty where there is none."""
     command = acknowledging(row, family)
     if command is None:
-        return "counts for ever: nothing acknowledges it (any more)"
-    return f"nothing is sent; if it is all right: {command}"
+        return "counts for ever: nothing acknowledges it (any more)", ""
+    return "nothing is sent; if it is all right:", command
 
 
 def unsound_lines(look: Look, width: int, rows: Iterable[Row], family: str) -> Content:
@@ -565,7 +565,7 @@ def unsound_lines(look: Look, width: int, rows: Iterable[Row], family: str) -> C
         page.line((told[0], "bad"))
         if len(told) > 1:
             page.line((" ".join(told[1:]), "bad"))
-        page.line((way_out(row, family), "warn"))
+        page.line((" ".join(way_out(row, family)), "warn"))
     return page.content()
 
 
