@@ -17,6 +17,7 @@ from arbtui.domain import (
     DecisionKind,
     Delivery,
     Delta,
+    ExecutionStatus,
     FeeLadder,
     FeeStep,
     ForeignTrade,
@@ -33,8 +34,8 @@ from arbtui.domain import (
     Token,
 )
 from arbtui.domain.settlement import NATIVE
-from arbtui.execution.ports import Intent
-from arbtui.store import RunInfo
+from arbtui.execution.ports import Intent, OpenExecution
+from arbtui.store import Batch, RunInfo
 from arbtui.units import ETHER, GWEI, Address, Ppm, Wei, parse_address
 
 CHAIN_ID = 31_337
@@ -324,6 +325,20 @@ def run_info(name: str = "r1", stage: Stage = Stage.LIVE, **changes: Any) -> Run
 def address(number: int) -> Address:
     """The `number`th of a supply of addresses."""
     return parse_address(f"0x{number:040x}")
+
+
+def fill_gap(
+    batch: Batch, name: str, nonce: int, decided_at: str, mined_at: str, gas_used: int = 21_000
+) -> Settlement:
+    """What the engine writes of a self-transfer that filled a nonce gap, and was mined."""
+    status = ExecutionStatus.PREPARED
+    intent = Intent(name, name, "", CHAIN_ID, WALLET, 0, decided_at)
+    batch.adopt(OpenExecution(intent, status, ()), f"nonce {nonce} is free: filling it")
+    batch.attempt(attempt(name, 1, nonce, AttemptKind.CANCEL, Delivery.DELIVERED))
+    batch.execution_moved(name, status, ExecutionStatus.CANCELLED, "the cancel was mined", mined_at)
+    paid = settlement(name, nonce, gas_used=gas_used, success=False)
+    batch.settlement(paid, ROLES, TOKENS)
+    return paid
 
 
 def config_file(folder: pathlib.Path) -> pathlib.Path:

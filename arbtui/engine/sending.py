@@ -702,8 +702,8 @@ class Sending:
         filler = Flight(intent, _S.PREPARED, None, sent_at=self._clock.monotonic())
         self._journal.intend(intent)
         self._flights[name] = filler
-        writes.append(lambda b: b.adopt(OpenExecution(intent, _S.PREPARED, ())))
         detail = f"nonce {nonce} is free below nonce {waiting.nonce} of execution {waiting.id}: filling it"
+        writes.append(lambda b: b.adopt(OpenExecution(intent, _S.PREPARED, ()), detail))
         writes.append(lambda b: b.incident("gap", detail, execution_id=name))
         base = _next_base(block)
         tip = max(attempt.max_priority_fee_per_gas for attempt in waiting.attempts)

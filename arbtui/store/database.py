@@ -639,7 +639,7 @@ class Batch:
         )
         self._event(execution_id, "", status.value, reason, at)
 
-    def adopt(self, known: OpenExecution) -> None:
+    def adopt(self, known: OpenExecution, reason: str = "found in the journal at start") -> None:
         """Write down an execution and attempts that only the journal knows: the crash came in between.
 
         One that is here already gets the journal's status and the attempts that it lacks.
@@ -661,7 +661,6 @@ class Batch:
                 " ON o.run = t.run AND o.id = t.opportunity_id WHERE t.id = ?",
                 (known.intent.ticket_id,),
             ).fetchone() or ("unknown", "unknown", "", "?", 0, None, None)
-            reason = "found in the journal at start"
             self._insert(
                 "execution",
                 {

@@ -15,6 +15,7 @@ from arbtui.domain import AttemptKind, Delivery, ExecutionStatus, Receipt, Settl
 from arbtui.engine import Sending, settling
 from arbtui.engine.settling import Settler
 from arbtui.errors import NodeError, NodeUnreachable, RefusedError
+from arbtui.monitor import build_report
 from arbtui.store import SqliteJournal, Store, open_store
 from arbtui.units import Wei
 from tests import factories as make
@@ -347,6 +348,10 @@ def test_a_lower_nonce_that_became_free_is_filled(room: Room) -> None:
     assert room.journal.open_executions() == []
     with open_store(room.folder) as reader:
         rows = {row["id"][:3]: row["status"] for row in reader.executions()}
+        report = build_report(reader)
+        fillers = [row["id"][:3] for row in reader.executions() if row["filler"]]
+    assert (fillers, report["fillers"], report["executions"], report["delivered"]) == (["gap"], 1, 1, 1)
+    assert (report["recovery"]["cancelled"], report["recovery"]["taken_up"]) == (0, 0)
     # With the gap filled the trade mines at once; past its last block the contract refuses.
     assert rows == {"gap": "cancelled", "xt1": "reverted"}
 

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arbtui.analysis.review import Review
-from arbtui.domain import AttemptKind, Delivery, ExecutionStatus, LenderId, Token
-from arbtui.execution import Intent, OpenExecution
+from arbtui.domain import Delivery, ExecutionStatus, LenderId, Token
 from arbtui.monitor import ExecutionFacts, build_report, fold
 from arbtui.monitor.metrics import Gauges
 from arbtui.monitor.performance import QUANTILES, STAGES, nearest_rank, wilson
@@ -164,13 +163,7 @@ def test_report_and_plain_sql_agree_to_the_wei(trades: list[tuple[Any, ...]]) ->
             ):
                 name = f"e{number}"
                 if filler:
-                    made = make.at(decided)
-                    intent = Intent(name, name, "", make.CHAIN_ID, make.WALLET, 0, made)
-                    batch.adopt(OpenExecution(intent, S.PREPARED, ()))
-                    batch.attempt(make.attempt(name, 1, number, AttemptKind.CANCEL, Delivery.DELIVERED))
-                    batch.execution_moved(name, S.PREPARED, S.CANCELLED, "told", make.at(decided + 3))
-                    told = make.settlement(name, gas_used=gas_used, success=False)
-                    batch.settlement(told, make.ROLES, make.TOKENS)
+                    make.fill_gap(batch, name, number, make.at(decided), make.at(decided + 3), gas_used)
                     continue
                 found = make.opportunity(ETHER * number, token=token, path=make.path(dexes))
                 ticket = make.ticket(f"t{number}", found, lender=lender)

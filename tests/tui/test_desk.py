@@ -14,15 +14,11 @@ import pytest
 
 from arbtui.domain import (
     NATIVE,
-    AttemptKind,
     ClosedBy,
     Closing,
     DecisionKind,
-    Delivery,
     Delta,
-    ExecutionStatus,
 )
-from arbtui.execution import Intent, OpenExecution
 from arbtui.store import open_store
 from arbtui.store.desk import read_desk, read_detail
 from arbtui.tui import DeskExit
@@ -111,15 +107,10 @@ async def test_the_profit_today_is_the_exact_sum(sample: Sample) -> None:
 
 async def test_a_filler_costs_money_and_counts_as_no_execution(sample: Sample) -> None:
     fill(sample, flight=False)
-    intent = Intent("gap46", "gap46", "", make.CHAIN_ID, make.WALLET, 0, sample.clock.utc())
-    paid = make.settlement("gap46", 46, success=False)
     with open_store(sample.directory) as reader:
         before = read_desk(reader, iso(sample.clock.wall)).today
         with sample.store.batch() as batch:
-            batch.adopt(OpenExecution(intent, ExecutionStatus.PREPARED, ()))
-            batch.attempt(make.attempt("gap46", 1, 46, AttemptKind.CANCEL, Delivery.DELIVERED))
-            batch.execution_moved("gap46", ExecutionStatus.PREPARED, ExecutionStatus.CANCELLED, "mined")
-            batch.settlement(paid, make.ROLES, make.TOKENS)
+            paid = make.fill_gap(batch, "gap46", 46, sample.clock.utc(), sample.clock.utc())
         after = read_desk(reader, iso(sample.clock.wall)).today
         assert [row["id"] for row in reader.executions() if row["filler"]] == ["gap46"]
     assert (after.settled, after.mined) == (before.settled, before.mined)

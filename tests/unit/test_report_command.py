@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from arbtui.analysis.review import Review
+from arbtui.analysis.tables import headline
 from arbtui.cli import main
 from arbtui.cli.report_text import sparkline
 from arbtui.domain import ExecutionStatus
@@ -81,6 +84,32 @@ def test_the_terminal_shows_it_whole_and_within_its_width(
     assert "▁" in shown
     abreast = re.search(r"^lender .* token ", shown, re.MULTILINE)
     assert bool(abreast) == (width >= 110), "two tables stand beside each other where there is room"
+
+
+def test_a_filler_is_told_apart_wherever_the_report_is_read(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    with open_store(tmp_path / "store") as reader:
+        before = build_report(reader)
+    with Store.open(tmp_path / "store", "live") as store:
+        store._run = "r1"
+        with store.batch() as batch:
+            paid = make.fill_gap(batch, "gap9", 999, make.at(7), make.at(9))
+    with open_store(tmp_path / "store") as reader:
+        after = build_report(reader)
+        review = Review.read(reader)
+    assert (after["fillers"], after["filler_net_wei"]) == (1, str(paid.net_wei))
+    assert int(after["net_profit"]) == int(before["net_profit"]) + paid.net_wei
+    for name in ("executions", "delivered", "success_rate", "by_status", "histogram", "times", "funnel"):
+        assert after[name] == before[name], name
+    assert after["recovery"] == before["recovery"]
+    assert after["by_lender"]["unknown"]["fillers"] == 1
+    with pytest.raises(SystemExit):
+        main(["report", "--config", str(tmp_path / "arbtui.toml")])
+    assert re.search(r"nonce fillers\s+1, -0\.0004", capsys.readouterr().out)
+    assert "1 nonce fillers apart" in html_report(after, made_at=make.at(10))
+    assert "nonce fillers" in headline(review)
 
 
 def test_times_are_of_this_place_and_say_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
