@@ -11,6 +11,7 @@
     │   ├── MalformedAnswer         something came back that is not what the protocol allows
     │   │   └── UnknownBlock           the node has no such block (yet, or any more)
     │   ├── NodesDisagree           two nodes say different things of one block
+    │   │   └── TooFewAgree            fewer nodes said anything of it than have to agree
     │   ├── WrongChain              the node is of another chain, or lacks a contract
     │   ├── StoreError              missing, locked, foreign or newer store
     │   ├── LockHeld                a second engine on the same store or wallet
@@ -86,7 +87,16 @@ class UnknownBlock(MalformedAnswer):
 
 
 class NodesDisagree(UnavailableError):
-    """Nothing of what was asked may be used."""
+    """Nothing of what was asked may be used: `agreed` nodes of the `least` that have to say the same do."""
+
+    def __init__(self, message: str, *, agreed: int = 0, least: int = 2) -> None:
+        super().__init__(message)
+        self.agreed = agreed
+        self.least = least
+
+
+class TooFewAgree(NodesDisagree):
+    """Nobody says otherwise, but too few say anything."""
 
 
 class WrongChain(UnavailableError):

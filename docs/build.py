@@ -45,6 +45,11 @@ NOTES: dict[str, tuple[str, str]] = {
         "",
         "further nodes, asked where the first one fails, and for agreement; secret too",
     ),
+    "chain.agree_least": (
+        "nodes",
+        "that have to say the same before anything is sent; none: two, or the only one "
+        "([why](nodes.md#agreement))",
+    ),
     "chain.push_url": ("", "ws://, wss://, or the path of a unix socket: rings for new heads; secret too"),
     "chain.wrapped_native": ("", "the wrapped native coin; must be one of `tokens`"),
     "chain.native_symbol": ("", "symbol of the native coin"),

@@ -48,11 +48,12 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Agreed(Generic[T]):
-    """`value` as `by` said it, of so many nodes in all. `str()` is "agreed by 2 of 3"."""
+    """`value` as `by` said it, of so many nodes in all, of which `least` had to. `str()` is "agreed by 2 of 3"."""
 
     value: T
     by: tuple[str, ...]
     of: int
+    least: int = 1
 
     def __str__(self) -> str:
         return f"agreed by {len(self.by)} of {self.of}"
@@ -97,7 +98,17 @@ class Node:
         """`read` with one node for all of it, so that its answers are of one view of the chain."""
         return await read(self)
 
-    async def agreed(self, read: Callable[[Node], Awaitable[T]], what: str) -> Agreed[T]:  # noqa: ARG002
+    @property
+    def opinions(self) -> int:
+        """How many nodes can be asked of one thing."""
+        return 1
+
+    async def agreed(
+        self,
+        read: Callable[[Node], Awaitable[T]],
+        what: str,  # noqa: ARG002
+        least: int | None = None,  # noqa: ARG002
+    ) -> Agreed[T]:
         """`read` as far as nodes can be asked whether they agree; `what` names it in the error."""
         return Agreed(await read(self), (self.name,), 1)
 

@@ -33,6 +33,7 @@ from arbtui.errors import (
     NodesDisagree,
     NodeUnreachable,
     RateLimited,
+    TooFewAgree,
     UnknownBlock,
     WrongChain,
 )
@@ -61,6 +62,9 @@ LIMITED_REST_S = 1.0
 #: than so many seconds: longer than recovery waits before it sends again.
 ASIDE_SLOTS = 5
 LEAST_ASIDE_S = 60.0
+#: So many have to say the same of what decides money, where nothing else is configured and there are so many: what
+#: one node alone says may be a lie, what two say takes two that lie alike.
+AGREE_LEAST = 2
 #: How long a second node is given to learn of a block before its agreement is done without.
 AGREE_WAIT_S = 0.6
 _AGREE_POLL_S = 0.15
@@ -152,7 +156,8 @@ class Nodes(Node):
     """Use as an async context manager; a task of its own looks at every node's head while it is open.
 
     `nodes` come connected (their transports entered by the caller or by `open_nodes`), in the order of preference;
-    `push` is a connection that may ring for new heads (see HeadFeed), and is not read from.
+    `push` is a connection that may ring for new heads (see HeadFeed), and is not read from. `agree_least` nodes have
+    to say the same of what decides money; None: AGREE_LEAST, or the only one.
     """
 
     def __init__(
@@ -162,6 +167,7 @@ class Nodes(Node):
         *,
         block_time_s: float,
         push: StreamRpc | None = None,
+        agree_least: int | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -172,6 +178,7 @@ class Nodes(Node):
         self._members = [_Member(node, key) for node, key in zip(nodes, keys, strict=True)]
         self._chain_id = chain_id
         self._slot = block_time_s
+        self._agree_least = agree_least or min(AGREE_LEAST, len(nodes))
         self.push = push
         self._monotonic = monotonic
         self._draw = draw
@@ -494,15 +501,25 @@ class Nodes(Node):
 
     # ---- agreement
 
-    async def agreed(self, read: Callable[[Node], Awaitable[T]], what: str) -> Agreed[T]:
+    @property
+    def opinions(self) -> int:
+        return len(self._members)
+
+    async def agreed(
+        self, read: Callable[[Node], Awaitable[T]], what: str, least: int | None = None
+    ) -> Agreed[T]:
         """`read`, of a second node too, which must say the same.
 
         `read` must be pinned to a block hash, or the answers are of two moments. A node that does not know that
-        block, or does not answer, says nothing: then it is agreed by fewer, and the value says so. Where two differ,
-        a third one decides if there is one; the odd one is counted. Raises NodesDisagree where none is in the
-        majority. Stale ones are asked last, but asked: one node that claims to be far ahead makes all others stale.
+        block, or does not answer, says nothing. Raises TooFewAgree where fewer than `least` (None: as configured) say
+        anything; nodes beyond the second are asked only as far as that takes. Where two differ, further ones decide
+        if there are any; the odd one is counted. Raises NodesDisagree where not enough come to say the same. Stale
+        ones are asked last, but asked: one node that claims to be far ahead makes all others stale.
         """
+        least = least or self._agree_least
+        wanted = max(2, least)
         answers: list[tuple[_Member, T | _No]] = []
+        silent: dict[str, str] = {}
         first: ArbtuiError | None = None
         everyone = self._candidates()
         waiting = [member for member in everyone if member.state in (NodeState.OK, NodeState.NEW)]
@@ -511,30 +528,50 @@ class Nodes(Node):
         waiting = waiting or everyone
         if not waiting:
             raise self._nobody()
-        while len(answers) < 2:
+        while len(answers) < wanted:
             if not waiting and answers:
                 waiting, behind = behind, []
             if not waiting:
                 break
-            now, waiting = waiting[: 2 - len(answers)], waiting[2 - len(answers) :]
+            more = wanted - len(answers)
+            now, waiting = waiting[:more], waiting[more:]
             for member, said in zip(
                 now, await asyncio.gather(*(self._say(m, read) for m in now)), strict=True
             ):
                 if isinstance(said, ArbtuiError):
                     first = _rather(first, said)
+                    silent[member.node.name] = str(said)
                 else:
                     answers.append((member, said))
         if not answers:
             raise self._nobody(first)
         if any(said != answers[0][1] for _, said in answers):
-            return await self._decide(answers, waiting + behind, read, what)
-        return self._together(answers)
+            return await self._decide(answers, waiting + behind, read, what, least)
+        if len(answers) < least:
+            raise self._too_few([member for member, _ in answers], silent, what, least)
+        return self._together(answers, least)
 
-    def _together(self, answers: Sequence[tuple[_Member, T | _No]]) -> Agreed[T]:
+    def _too_few(
+        self, answered: Sequence[_Member], silent: Mapping[str, str], what: str, least: int
+    ) -> TooFewAgree:
+        others = "; ".join(
+            f"{member.node.name}: {safe_text(silent.get(member.node.name) or member.detail or member.state, 120)}"
+            for member in self._members
+            if member not in answered
+        )
+        return TooFewAgree(
+            f"{what}: only {' and '.join(member.node.name for member in answered)} of {len(self._members)} nodes "
+            f"answered, {least} have to agree; nothing of it is used. Silent: {others}. Mend them, or accept fewer "
+            "with chain.agree_least",
+            agreed=len(answered),
+            least=least,
+        )
+
+    def _together(self, answers: Sequence[tuple[_Member, T | _No]], least: int) -> Agreed[T]:
         value = answers[0][1]
         if isinstance(value, _No):
             raise value.error
-        return Agreed(value, tuple(member.node.name for member, _ in answers), len(self._members))
+        return Agreed(value, tuple(member.node.name for member, _ in answers), len(self._members), least)
 
     async def _say(self, member: _Member, read: Callable[[Node], Awaitable[T]]) -> T | _No | ArbtuiError:
         """`read` with patience for a node that has not heard of the block yet; a revert is an answer too."""
@@ -566,6 +603,7 @@ class Nodes(Node):
         waiting: list[_Member],
         read: Callable[[Node], Awaitable[T]],
         what: str,
+        least: int,
     ) -> Agreed[T]:
         for member in waiting:
             said = await self._say(member, read)
@@ -574,16 +612,18 @@ class Nodes(Node):
             answers.append((member, said))
             same = [(m, other) for m, other in answers if other == said]
             odd = [m for m, other in answers if other != said]
-            if len(same) < 2:
+            if len(same) < max(2, least):
                 continue
             for lone in odd:
                 lone.disagreements += 1
                 _log.error("%s: %s stands alone against %d nodes", what, lone.node.name, len(same))
-            return self._together(same)
+            return self._together(same, least)
         for member, _ in answers:
             member.disagreements += 1
         names = " and ".join(member.node.name for member, _ in answers)
-        raise NodesDisagree(f"{what}: {names} say different things of one block; nothing of it is used")
+        raise NodesDisagree(
+            f"{what}: {names} say different things of one block; nothing of it is used", least=least
+        )
 
     # ---- the one send
 
@@ -708,7 +748,13 @@ async def open_nodes(policy: ChainPolicy) -> AsyncIterator[Nodes]:
                 open_push(policy.push_url.get_secret_value(), policy.timeout_s)
             )
         yield await stack.enter_async_context(
-            Nodes(nodes, policy.chain_id, block_time_s=policy.block_time_s, push=push)
+            Nodes(
+                nodes,
+                policy.chain_id,
+                block_time_s=policy.block_time_s,
+                push=push,
+                agree_least=policy.agree_least,
+            )
         )
 
 

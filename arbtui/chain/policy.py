@@ -28,6 +28,8 @@ class ChainPolicy(BaseModel):
     rpc_url: SecretStr
     #: Further nodes, in the order in which they are asked where the first one fails.
     fallback_urls: tuple[SecretStr, ...] = Field(default=(), max_length=7)
+    #: How many nodes have to say the same of what decides money; None: two, or the only one.
+    agree_least: int | None = Field(default=None, ge=1, le=8)
     #: A websocket, or the path of a node's unix socket, that rings for new heads.
     push_url: SecretStr | None = None
     wrapped_native: AddressField
@@ -74,6 +76,11 @@ class ChainPolicy(BaseModel):
                 raise ValueError(
                     f"{key} is the same node as {other}: a node that agrees with itself proves nothing"
                 )
+        if self.agree_least is not None and self.agree_least > len(self.node_urls()):
+            raise ValueError(
+                f"agree_least is {self.agree_least}, but there are {len(self.node_urls())} nodes: nothing would ever"
+                " be agreed; add to fallback_urls, or lower it"
+            )
         return self
 
     def node_urls(self) -> tuple[str, ...]:

@@ -48,6 +48,9 @@ from arbtui.units import BPS, PPM, Address, Wei, div_up, mul_div_up
 from arbtui.validation import FREE_LOAN, Candidate, LoanCost, OpportunityValidator, Ranked
 from arbtui.validation.checks import check_freshness, check_gas_cost, check_simulation
 
+#: The check that enough nodes say the same of what is about to be sent.
+AGREEMENT = "agreement"
+
 
 @dataclass(frozen=True, slots=True)
 class Fees:
@@ -363,14 +366,26 @@ class Decider:
             expected_net_wei=rate.to_wei_down(leg.simulation.profit) - leg.simulation.gas * fees.price,
         )
 
-    async def still_good(
+    async def confirmed(
         self, ticket: Ticket, state: MarketState, fees: Fees
+    ) -> tuple[Ticket | None, tuple[CheckResult, ...]]:
+        """A ticket made on this very block, as enough nodes see it; where there is one node, it has said so already.
+
+        Returns what `still_good` returns.
+        """
+        if self._node.opinions == 1:
+            return ticket, ()
+        return await self._recheck(ticket, state, fees)
+
+    async def still_good(
+        self, ticket: Ticket, state: MarketState, fees: Fees, least: int | None = None
     ) -> tuple[Ticket | None, tuple[CheckResult, ...]]:
         """The ticket's own bytes, re-quoted and re-simulated on the newest block.
 
-        Returns the ticket with its expectation brought up to date, or None with the checks that say what moved. Where
-        the approved lender no longer lends or is no longer the cheapest, the ticket's fallback leg takes its place, if
-        that one is; the approved bytes, floors and fee ceiling never change here.
+        `least` nodes have to agree on it, None: as many as are configured. Returns the ticket with its expectation
+        brought up to date, or None with the checks that say what moved. Where the approved lender no longer lends or
+        is no longer the cheapest, the ticket's fallback leg takes its place, if that one is; the approved bytes,
+        floors and fee ceiling never change here.
         """
         quotes = await self._manager.quote_all(
             ticket.opportunity.amount_in,
@@ -379,7 +394,7 @@ class Decider:
             GasView(fees.price, ticket.rate, self.measured_overheads, self.tracks),
             [hop.pool for hop in ticket.opportunity.path.hops],
         )
-        fresh, checks = await self._recheck(replace(ticket, quotes=quotes), state, fees)
+        fresh, checks = await self._recheck(replace(ticket, quotes=quotes), state, fees, least)
         if fresh is not None or ticket.fallback is None:
             return fresh, checks
         lender_failed = {"lender", "cheapest_lender"} & {check.check for check in checks if not check.passed}
@@ -398,14 +413,14 @@ class Decider:
             expected_net_wei=leg.expected_net_wei,
             fallback=None,
         )
-        fresh, its_checks = await self._recheck(other, state, fees)
+        fresh, its_checks = await self._recheck(other, state, fees, least)
         return fresh, its_checks if fresh is not None else checks
 
     async def _recheck(
-        self, ticket: Ticket, state: MarketState, fees: Fees
+        self, ticket: Ticket, state: MarketState, fees: Fees, least: int | None = None
     ) -> tuple[Ticket | None, tuple[CheckResult, ...]]:
         opportunity, quotes = ticket.opportunity, ticket.quotes
-        simulation, agreement = await self._agreed(ticket.calldata, ticket.gas_limit, state.block)
+        simulation, agreement = await self._agreed(ticket.calldata, ticket.gas_limit, state.block, least)
         mine = next((quote for quote in quotes if quote.lender == ticket.lender), None)
         candidate = replace(
             self._candidate(opportunity, state, fees, quotes, mine),
@@ -425,10 +440,11 @@ class Decider:
         ):
             dearer = mine.total_cost - best.total_cost
         checks = (
+            # First: where it fails there is no simulation either, and this says why.
+            agreement,
             check_simulation(candidate, policy),
             check_gas_cost(candidate, policy),
             check_freshness(candidate, policy),
-            agreement,
             CheckResult.at_least(
                 "lender", int(mine is not None and mine.usable), 1, "usable", mine.detail if mine else "gone"
             ),
@@ -533,17 +549,17 @@ class Decider:
         return gas_limit_for(gas, calldata, self._gas.gas_limit_buffer, head.gas_limit or None)
 
     async def _agreed(
-        self, calldata: bytes, gas_limit: int, block: BlockRef
+        self, calldata: bytes, gas_limit: int, block: BlockRef, least: int | None
     ) -> tuple[Simulation, CheckResult]:
-        """The simulation as two nodes say it on the same block, where there are two; and whether they do."""
+        """The simulation as enough nodes say it on the same block; and whether they do."""
         run = self._running(calldata, gas_limit, block)
         try:
-            agreed = await self._node.agreed(run, "the simulation of a ticket")
+            agreed = await self._node.agreed(run, "the simulation of a ticket", least)
         except NodesDisagree as error:
-            check = CheckResult.at_most("agreement", 1, 0, "nodes that say otherwise", str(error))
+            check = CheckResult.at_least(AGREEMENT, error.agreed, error.least, "nodes that agree", str(error))
             return Simulation(False, None, 0, str(error)), check
-        return interpret(agreed.value), CheckResult.at_most(
-            "agreement", 0, 0, "nodes that say otherwise", str(agreed)
+        return interpret(agreed.value), CheckResult.at_least(
+            AGREEMENT, len(agreed.by), agreed.least, "nodes that agree", str(agreed)
         )
 
     async def why_not(self, calldata: bytes, gas_limit: int, block: BlockRef) -> str:

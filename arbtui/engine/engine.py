@@ -40,7 +40,7 @@ from arbtui.domain import (
 )
 from arbtui.domain import Path as Cycle
 from arbtui.engine.clock import SystemClock
-from arbtui.engine.deciding import Decider, Dropped, Fees, read_fees
+from arbtui.engine.deciding import AGREEMENT, Decider, Dropped, Fees, read_fees
 from arbtui.engine.direct import Submitted, priced
 from arbtui.engine.moves import Moves, OpenPaths
 from arbtui.engine.policy import SearchPolicy, TicketPolicy
@@ -165,6 +165,8 @@ class Engine:
         #: Rows of what is decided already, on their way to the store: a node that fails meanwhile loses none of them.
         self._rows: list[Write] = []
         self._sent: dict[str, Ticket] = {}
+        #: Whether enough nodes agreed when they were last asked.
+        self._agreeing = True
         #: Receipts of earlier runs, and of this one as they come.
         self._lenders = lenders or LenderRecord()
         self._strategies = strategies or StrategyRecord()
@@ -446,12 +448,14 @@ class Engine:
         if to_send is None and self._may_send():
             # The tickets just made were simulated on this very block: if it is still the head, nothing moved.
             best = max(self._ready(), key=lambda ticket: ticket.expected_net_wei, default=None)
-            if (
-                best is not None
-                and best.simulated_block == block
-                and (await self._node.block()).hash == block.hash
-            ):
-                to_send = best
+            if best is not None and best.simulated_block == block:
+                fresh, checks = await self._decider.confirmed(best, state, fees)
+                if fresh is None:
+                    await self._flush(self._stale(best, checks, block))
+                else:
+                    self._disagreed(checks)
+                    if (await self._node.block()).hash == block.hash:
+                        to_send = fresh
         if to_send is not None:
             await self._execute(to_send, block)
         if self._stage is Stage.LIVE and self._sending.sure:
@@ -696,7 +700,15 @@ class Engine:
         reason = failed.sentence() if failed else "it no longer holds"
         self.tally.stale += 1
         self._say(f"block {block.number}: ticket {ticket.digest[2:10]} is stale: {reason}")
-        return self._end(ticket, DecisionKind.STALE, reason, block, checks)
+        return [*self._end(ticket, DecisionKind.STALE, reason, block, checks), *self._disagreed(checks)]
+
+    def _disagreed(self, checks: tuple[CheckResult, ...]) -> list[Write]:
+        """An incident where nodes do not agree and did before: told once, not with every block while it lasts."""
+        check = next((check for check in checks if check.check == AGREEMENT), None)
+        if check is None:
+            return []
+        before, self._agreeing = self._agreeing, check.passed
+        return [_incident("disagree", check.detail)] if before and not check.passed else []
 
     def _ready(self) -> list[Ticket]:
         return [ticket for ticket in self._waiting if ticket.id in self._approved]
@@ -704,7 +716,8 @@ class Engine:
     async def _refresh(self, state: MarketState, fees: Fees) -> None:
         """Re-simulate, each block, the tickets that a person has before them; one that no longer holds is stale."""
         for ticket in [waiting for waiting in self._waiting if waiting.id not in self._approved]:
-            fresh, checks = await self._decider.still_good(ticket, state, fees)
+            # Nothing is sent here: a node that is late with a block takes no ticket from under somebody's eyes.
+            fresh, checks = await self._decider.still_good(ticket, state, fees, least=1)
             if fresh is None:
                 self._rows += self._stale(ticket, checks, state.block)
                 continue
@@ -724,6 +737,7 @@ class Engine:
         for ticket in sorted(self._ready(), key=lambda t: -t.expected_net_wei):
             fresh, checks = await self._decider.still_good(ticket, state, fees)
             if fresh is not None:
+                self._disagreed(checks)
                 return fresh
             self._rows += self._stale(ticket, checks, state.block)
         return None
@@ -802,6 +816,10 @@ class Engine:
             outcome = await self._decider.decide(
                 opportunity, state, fees, self._new_id(), last_block, quote.lender
             )
+            if isinstance(outcome, Ticket):
+                fresh, checks = await self._decider.confirmed(outcome, state, fees)
+                await self._flush(self._disagreed(checks))
+                outcome = fresh or _not_sent(outcome, checks)
             if isinstance(outcome, Dropped):
                 await self._flush([self._drop(outcome)])
                 return outcome
@@ -924,6 +942,7 @@ class Engine:
             await self._flush(writes)
             failed = next((check for check in checks if not check.passed), None)
             return f"stale: {failed.sentence() if failed else 'it no longer holds'}"
+        self._disagreed(checks)
         # Not before: where a node fails above, the answer is "failed", and nothing may be sent after it.
         self._approved[ticket.id] = approved
         execution_id = await self._execute(fresh, block)
@@ -987,6 +1006,11 @@ def _too_many(ticket: Ticket, one: Ranked) -> Dropped:
     check = CheckResult.at_most("ticket_limit", 1, 0, "tickets", "enough tickets for one block")
     checks = (*ticket.checks, check)
     return Dropped(ticket.opportunity, ticket.quotes, checks, check.check, ticket.expected_net_wei, one)
+
+
+def _not_sent(ticket: Ticket, checks: tuple[CheckResult, ...]) -> Dropped:
+    failed = next((check.check for check in checks if not check.passed), "simulation")
+    return Dropped(ticket.opportunity, ticket.quotes, checks, failed, ticket.expected_net_wei)
 
 
 def _why_lost(ticket: Ticket) -> dict[LenderId, str]:

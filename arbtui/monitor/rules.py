@@ -17,7 +17,7 @@ RULES: dict[str, str] = {
     "stuck": "a transaction is in flight for longer than stuck_s",
     "recovery": "recovery is needed or was done: a cancel, an execution taken up after a restart",
     "key": "somebody else signs with our key: a nonce went to a transaction that is not ours (urgent)",
-    "node": "a node is down, behind, limited or quarantined, failed a block's work, or nodes disagree",
+    "node": "a node is down, behind, limited or quarantined, failed a block's work, or nodes do not agree",
     "node_stale": "no new block for stale_blocks",
     "reorg": "the head did not go forward",
     "low_gas": "the wallet holds less than low_gas_wei",

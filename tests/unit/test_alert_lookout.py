@@ -411,9 +411,14 @@ def test_each_node_stands_for_itself_and_ends(store: Store, look: Look, engine: 
         node(batch, "beta", "ok")
         batch.incident("node", "alpha is down: no answer")
         batch.incident("node", "beta is disagreeing")
+        batch.incident(
+            "disagree", "a ticket: only beta of 2 nodes answered, 2 have to agree. Silent: alpha: x"
+        )
     found = look()
     assert [a.text for a in found.standing] == ["alpha is down: no answer"]
-    assert [a.subject for a in found.events] == ["node beta"]
+    assert [(a.level.name, a.rule) for a in found.events] == [("WARNING", "node"), ("ERROR", "node")]
+    assert found.events[0].subject == "node beta"
+    assert "only beta of 2 nodes answered" in found.events[1].text
     with store.batch() as batch:
         node(batch, "alpha", "ok")
         batch.incident("node", "alpha is ok")

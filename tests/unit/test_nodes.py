@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from arbtui.errors import (
     NodesDisagree,
     NodeUnreachable,
     RateLimited,
+    TooFewAgree,
     WrongChain,
 )
 from tests.factories import WETH, address, word
@@ -580,9 +582,13 @@ async def test_a_second_node_without_the_block_says_nothing(monkeypatch: pytest.
         await it.nodes.look()
         it.chains[1].reorg(2, fork=1)
         it.chains[1].left.clear()
-        said = await call(it.nodes, await it.nodes.block())
-        assert str(said) == "agreed by 1 of 2"
+        with pytest.raises(
+            TooFewAgree, match=r"only node 1 of 2 nodes answered, 2 have to agree; .* node 2: "
+        ):
+            await call(it.nodes, await it.nodes.block())
         assert it.nodes.health()[1].unknown_blocks >= 1
+        it.nodes._agree_least = 1
+        assert str(await call(it.nodes, await it.nodes.block())) == "agreed by 1 of 2"
         it.fakes[0].answers["eth_call"] = failing(Reply(502))
         with pytest.raises(MalformedAnswer):
             await call(it.nodes, await it.nodes.block())
@@ -598,11 +604,75 @@ async def test_one_that_claims_to_be_ahead_does_not_decide_alone() -> None:
         said = await call(it.nodes, shared)
         assert said.by == ("node 3", "node 1")
         # Blocks that nobody else has are not waited for, and not agreed.
-        assert str(await call(it.nodes, claimed)) == "agreed by 1 of 3"
+        with pytest.raises(TooFewAgree, match="only node 3 of 3 nodes answered"):
+            await call(it.nodes, claimed)
         it.fakes[2].answers["eth_call"] = lambda _: "0x" + "99" * 32
         said = await call(it.nodes, shared)
         assert said.by == ("node 1", "node 2")
         assert [health.disagreements for health in it.nodes.health()] == [0, 0, 1]
+
+
+async def test_where_too_few_answer_it_is_told_who_is_silent_and_reads_go_on() -> None:
+    async with net(3) as it:
+        await it.nodes.look()
+        block = await it.nodes.block()
+        for fake in it.fakes[1:]:
+            fake.answers["eth_call"] = failing(Reply(503))
+        with pytest.raises(TooFewAgree) as caught:
+            await call(it.nodes, block)
+        told = str(caught.value)
+        assert told.startswith(
+            "reserves: only node 1 of 3 nodes answered, 2 have to agree; nothing of it is used"
+        )
+        assert re.search(r"Silent: node 2: .*503.*; node 3: .*503.*chain\.agree_least$", told)
+        assert "\n" not in told
+        assert (caught.value.agreed, caught.value.least) == (1, 2)
+        # At rest they are not asked, but named.
+        with pytest.raises(TooFewAgree, match=r"Silent: node 2: .*503"):
+            await call(it.nodes, block)
+        assert (it.states, it.counts("eth_call")) == (["ok", "down", "down"], [2, 1, 1])
+        assert (await it.nodes.block()).number == 5
+        assert [health.disagreements for health in it.nodes.health()] == [0, 0, 0]
+        # Whoever asks may make do with one, for what is not sent.
+        assert str(await it.nodes.agreed(lambda node: node.call_at(TARGET, b"", block), "x", 1)) == (
+            "agreed by 1 of 3"
+        )
+
+
+async def test_a_revert_that_too_few_tell_is_no_answer() -> None:
+    async with net(2) as it:
+        block = await it.nodes.block()
+        it.fakes[0].answers["eth_call"] = failing(Fault(3, "execution reverted", "0x01"))
+        it.fakes[1].answers["eth_call"] = failing(Reply(503))
+        with pytest.raises(TooFewAgree):
+            await call(it.nodes, block)
+
+
+async def test_more_than_two_may_have_to_agree() -> None:
+    async with net(4) as it:
+        await it.nodes.look()
+        block = await it.nodes.block()
+        it.nodes._agree_least = 3
+        said = await call(it.nodes, block)
+        assert (said.by, said.least, it.counts("eth_call")) == (
+            ("node 1", "node 2", "node 3"),
+            3,
+            [1, 1, 1, 0],
+        )
+        it.fakes[1].answers["eth_call"] = lambda _: "0x" + "99" * 32
+        said = await call(it.nodes, block)
+        assert said.by == ("node 1", "node 3", "node 4")
+        assert [health.disagreements for health in it.nodes.health()] == [0, 1, 0, 0]
+        it.nodes._agree_least = 4
+        with pytest.raises(NodesDisagree, match="node 1 and node 2 and node 3 and node 4 say different"):
+            await call(it.nodes, block)
+
+
+@pytest.mark.parametrize(("count", "least"), [(1, 1), (2, 2), (3, 2)])
+async def test_two_have_to_agree_where_there_are_two(count: int, least: int) -> None:
+    async with net(count) as it:
+        assert (await call(it.nodes, await it.nodes.block())).least == least
+        assert it.nodes.opinions == count
 
 
 async def test_lying_receipts_are_found_by_a_second_node() -> None:
@@ -710,6 +780,17 @@ async def test_a_send_that_found_nobody_was_not_sent() -> None:
 
 
 # ── the configuration ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_no_more_nodes_have_to_agree_than_there_are() -> None:
+    url = "http://127.0.0.1:2"
+    assert policy(fallback_urls=[url], agree_least=2).agree_least == 2
+    with pytest.raises(
+        ValidationError, match=r"agree_least is 3, but there are 2 nodes: nothing would ever be"
+    ):
+        policy(fallback_urls=[url], agree_least=3)
+    with pytest.raises(ValidationError, match="agree_least"):
+        policy(agree_least=0)
 
 
 def policy(**changes: Any) -> ChainPolicy:
