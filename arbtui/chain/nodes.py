@@ -83,7 +83,7 @@ class NodeState(StrEnum):
     #: Not asked yet.
     NEW = "new"
     OK = "ok"
-    #: Its head is behind, or stands still: used only where nothing better is there.
+    #: Its head is behind, stands still, or is one that nobody else has: used only where nothing better is there.
     STALE = "stale"
     #: Not reached, or not believed, and at rest for a while.
     DOWN = "down"
@@ -238,18 +238,30 @@ class Nodes(Node):
                 member.state, member.detail, member.rest_until = NodeState.NEW, "", 0.0
 
     def _best(self) -> int | None:
+        """The newest block there is, as far as nodes can be believed."""
         heads = [
             member.head.number
             for member in self._members
             if member.head is not None and member.state in (NodeState.OK, NodeState.STALE)
         ]
-        return max(heads, default=None)
+        heads.sort(reverse=True)
+        most = self._most_lag
+        if len(heads) > 2 and heads[0] - heads[1] > most and heads[1] - heads[2] <= most:
+            # Two others stand together, and know nothing of what this one claims. Where there are but two nodes, the
+            # one behind is the likelier trouble.
+            return heads[1]
+        return heads[0] if heads else None
+
+    @property
+    def _most_lag(self) -> int:
+        return max(MOST_LAG, math.ceil(LEAST_LAG_S / self._slot))
 
     # ---- choosing and asking
 
     def _ranked(self) -> list[tuple[tuple[int, int], _Member]]:
         """Who may be asked, best first: well, stale, then those that are down. Of the same rank is who is as good."""
         now = self._monotonic()
+        best = self._best() or 0
         tiers = {NodeState.OK: 0, NodeState.NEW: 0, NodeState.STALE: 1}
         found: list[tuple[tuple[int, int], float, int, _Member]] = []
         for place, member in enumerate(self._members):
@@ -260,8 +272,8 @@ class Nodes(Node):
             rest = max(0.0, member.rest_until - now) if member.resting else 0.0
             if rest and member.state is NodeState.LIMITED:
                 continue
-            # Of stale ones, the least behind.
-            behind = -member.head.number if member.state is NodeState.STALE and member.head else 0
+            # Of stale ones, the least behind; what nobody else has is no merit.
+            behind = -min(member.head.number, best) if member.state is NodeState.STALE and member.head else 0
             found.append(((tiers.get(member.state, 2), behind), rest, place, member))
         return [(rank, member) for rank, _, _, member in sorted(found, key=lambda item: item[:3])]
 
@@ -470,7 +482,7 @@ class Nodes(Node):
         """Who is stale, and who no longer is."""
         best = self._best()
         now = self._monotonic()
-        most = max(MOST_LAG, math.ceil(LEAST_LAG_S / self._slot))
+        most = self._most_lag
         for member in self._members:
             if member.state not in (NodeState.OK, NodeState.STALE) or member.head is None or best is None:
                 continue
@@ -478,6 +490,8 @@ class Nodes(Node):
             why = ""
             if lag > most or (lag > 0 and still > most * self._slot):
                 why = f"{lag} blocks behind"
+            elif -lag > most:
+                why = f"its head is {-lag} blocks ahead of all others"
             elif still > STILL_SLOTS * self._slot:
                 why = f"its head has not moved for {still:.0f} s"
             if why and member.state is NodeState.OK:
@@ -514,7 +528,7 @@ class Nodes(Node):
         block, or does not answer, says nothing. Raises TooFewAgree where fewer than `least` (None: as configured) say
         anything; nodes beyond the second are asked only as far as that takes. Where two differ, further ones decide
         if there are any; the odd one is counted. Raises NodesDisagree where not enough come to say the same. Stale
-        ones are asked last, but asked: one node that claims to be far ahead makes all others stale.
+        ones are asked last, but asked: of two, one that claims to be far ahead makes the other stale.
         """
         least = least or self._agree_least
         wanted = max(2, least)

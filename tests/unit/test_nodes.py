@@ -595,21 +595,56 @@ async def test_a_second_node_without_the_block_says_nothing(monkeypatch: pytest.
 
 
 async def test_one_that_claims_to_be_ahead_does_not_decide_alone() -> None:
-    async with net(3, same=False) as it:
-        it.chains[2].extend(3)
+    async with net(2, same=False) as it:
+        it.chains[1].extend(3)
         await it.nodes.look()
-        assert it.states == ["stale", "stale", "ok"]
-        ahead = it.nodes._members[2].node
+        assert it.states == ["stale", "ok"]
+        ahead = it.nodes._members[1].node
         shared, claimed = await ahead.block(5), await ahead.block(8)
         said = await call(it.nodes, shared)
-        assert said.by == ("node 3", "node 1")
+        assert said.by == ("node 2", "node 1")
         # Blocks that nobody else has are not waited for, and not agreed.
-        with pytest.raises(TooFewAgree, match="only node 3 of 3 nodes answered"):
+        with pytest.raises(TooFewAgree, match="only node 2 of 2 nodes answered"):
             await call(it.nodes, claimed)
-        it.fakes[2].answers["eth_call"] = lambda _: "0x" + "99" * 32
-        said = await call(it.nodes, shared)
-        assert said.by == ("node 1", "node 2")
-        assert [health.disagreements for health in it.nodes.health()] == [0, 0, 1]
+        it.fakes[1].answers["eth_call"] = lambda _: "0x" + "99" * 32
+        with pytest.raises(NodesDisagree):
+            await call(it.nodes, shared)
+
+
+@pytest.mark.parametrize("liar", [0, 2])
+async def test_a_head_that_nobody_else_has_wins_no_reads(liar: int) -> None:
+    async with net(3, same=False) as it:
+        it.chains[liar].extend(9)
+        await it.nodes.look()
+        honest = ["ok"] * 2
+        honest.insert(liar, "stale (its head is 9 blocks ahead of all others)")
+        assert [f"{h.state} ({h.detail})" if h.detail else str(h.state) for h in it.nodes.health()] == honest
+        assert (await it.nodes.block()).number == 5
+        assert [health.lag for health in it.nodes.health()] == [0, 0, 0]
+        # Confirmed by one of the others, it is the head, and the third one is behind.
+        other = 1
+        it.chains[other].extend(8)
+        await it.nodes.look()
+        assert it.states == ["stale" if place == 2 - liar else "ok" for place in range(3)]
+        assert (await it.nodes.block()).number >= 13
+
+
+async def test_where_the_others_do_not_stand_together_the_head_furthest_on_is_believed() -> None:
+    async with net(3, same=False) as it:
+        it.chains[1].extend(10)
+        it.chains[2].extend(5)
+        await it.nodes.look()
+        assert it.states == ["stale", "ok", "stale"]
+
+
+async def test_among_stale_nodes_a_claim_that_nobody_shares_is_no_merit() -> None:
+    async with net(3, same=False) as it:
+        it.chains[2].extend(9)
+        await it.nodes.look()
+        it.time.now += (module.STILL_SLOTS + 1) * SLOT
+        await it.nodes.look()
+        assert it.states == ["stale", "stale", "stale"]
+        assert (await it.nodes.block()).number == 5
 
 
 async def test_where_too_few_answer_it_is_told_who_is_silent_and_reads_go_on() -> None:
