@@ -490,7 +490,7 @@ class Engine:
         return writes
 
     def _take_settlements(self) -> None:
-        for ticket_id, settlement in self._sending.settled:
+        for ticket_id, settlement, said in self._sending.settled:
             ticket = self._sent.pop(ticket_id, None)
             if settlement.reconciled is False:
                 self.tally.unreconciled += 1
@@ -510,7 +510,9 @@ class Engine:
                 self._say(f"block {settlement.block_number}: mined through {ticket.lender}, net {net}")
             else:
                 self.tally.reverted += 1
-                self._say(f"block {settlement.block_number}: not executed ({ticket.lender}), net {net}")
+                self._say(
+                    f"block {settlement.block_number}: not executed ({ticket.lender}), net {net}: {said}"
+                )
         self._sending.settled.clear()
         # What was refused or given up has no settlement to come.
         followed = {flight.intent.ticket_id for flight in self._sending.followed}

@@ -134,7 +134,7 @@ class Sending:
         #: Why nothing more is signed until a person acknowledges; None where nothing is in the way.
         self.stopped: str | None = journal.stopped()
         #: Executions that landed since the engine took them: what it counts and measures gas from.
-        self.settled: list[tuple[str, Settlement]] = []
+        self.settled: list[tuple[str, Settlement, str]] = []
 
     @property
     def flight(self) -> Flight | None:
@@ -744,29 +744,36 @@ class Sending:
         settlement = await self._settler.settlement(
             flight.id, flight.terms, receipt, beside, old=self._old(receipt)
         )
-        plan = flight.intent.plan
-        # Each call keeps a 64th of its gas from the one it makes (EIP-150): six of them leave 9 % at most. What reverts
-        # for another reason stays far below, since the limit is 1.4 times what was simulated.
-        starved = plan is not None and receipt.gas_used * 10 >= plan.gas * 9
-        why = "" if receipt.success or starved else await self._settler.why_reverted(receipt, plan)
+        status, said, error_class = await self._came_of(flight, attempt, receipt)
         sighting = Sighting(receipt.tx_hash, receipt.block_number, receipt.block_hash, receipt.success)
         self._journal.seen(flight.id, sighting)
         flight.sightings.append(sighting)
         flight.due = None
         flight.doubtful = False
-        if attempt.kind is AttemptKind.CANCEL:
-            status, reason, error_class = _S.CANCELLED, "the cancel was mined", ""
-        elif receipt.success:
-            status, reason, error_class = _S.MINED, f"in block {receipt.block_number}", ""
-        else:
-            status, error_class = _S.REVERTED, str(ErrorClass.EXECUTION_REVERTED)
-            reason = f"reverted in block {receipt.block_number}: {why}"
-            if plan is not None and starved:
-                error_class = str(ErrorClass.OUT_OF_GAS)
-                reason = f"reverted in block {receipt.block_number}: out of gas, {receipt.gas_used} used of {plan.gas}"
-        writes.append(self._move(flight, status, reason, error_class))
+        where = f"reverted in block {receipt.block_number}: " if status is _S.REVERTED else ""
+        writes.append(self._move(flight, status, where + said, error_class))
         writes += self._settler.told(settlement)
-        self.settled.append((flight.intent.ticket_id, settlement))
+        self.settled.append((flight.intent.ticket_id, settlement, said))
+
+    async def _came_of(
+        self, flight: Flight, attempt: Attempt, receipt: Receipt
+    ) -> tuple[ExecutionStatus, str, str]:
+        """Status, the line that tells why, and the class of an error."""
+        if attempt.kind is AttemptKind.CANCEL:
+            return _S.CANCELLED, "the cancel was mined", ""
+        if receipt.success:
+            return _S.MINED, f"in block {receipt.block_number}", ""
+        plan = flight.intent.plan
+        # Each call keeps a 64th of its gas from the one it makes (EIP-150): six of them leave 9 % at most. What reverts
+        # for another reason stays far below, since the limit is 1.4 times what was simulated.
+        if plan is not None and receipt.gas_used * 10 >= plan.gas * 9:
+            return (
+                _S.REVERTED,
+                f"out of gas, {receipt.gas_used} used of {plan.gas}",
+                str(ErrorClass.OUT_OF_GAS),
+            )
+        why = await self._settler.why_reverted(receipt, plan)
+        return _S.REVERTED, why, str(ErrorClass.EXECUTION_REVERTED)
 
     async def _beside(self, flight: Flight, receipt: Receipt) -> list[Receipt]:
         """Receipts of our other transactions in the same block: after a reorganisation there may be several."""
