@@ -587,7 +587,7 @@ def test_what_landed_long_ago_settles_by_its_receipt(room: Room, monkeypatch: py
 
     monkeypatch.setattr(settling, "read_balances", gone)
     room.send()
-    told: list[tuple[str, Settlement]] = []
+    told: list[tuple[str, Settlement, str]] = []
     room.sending._settler = settler(room.sending._node)
     room.block()
     assert room.status() is S.SUBMITTED, "so near the head it is asked again"
@@ -597,7 +597,8 @@ def test_what_landed_long_ago_settles_by_its_receipt(room: Room, monkeypatch: py
         told += room.sending.settled
         room.sending.settled.clear()
     assert room.status() is S.MINED
-    ((_, settlement),) = told
+    ((_, settlement, said),) = told
+    assert said.startswith("in block ")
     assert settlement.reconciled is None
     assert settlement.gas_used == 21_000
     assert "no state of block" in settlement.difference
