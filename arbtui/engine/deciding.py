@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from arbtui.abi import decode_uint
@@ -19,6 +19,7 @@ from arbtui.domain import (
     LoanQuote,
     Opportunity,
     Path,
+    PoolKind,
     Simulated,
     Ticket,
     Token,
@@ -41,8 +42,11 @@ from arbtui.gas import (
     suggested_tip,
 )
 from arbtui.lenders import FlashLoanManager, GasView, Track, cheapest
+from arbtui.lenders.base import Reason
+from arbtui.market import SwapReverts
 from arbtui.market.state import MarketState
 from arbtui.recovery import decode_revert
+from arbtui.search import opportunity as at_input
 from arbtui.search import size
 from arbtui.units import BPS, PPM, Address, Wei, div_up, mul_div_up
 from arbtui.validation import FREE_LOAN, Candidate, LoanCost, OpportunityValidator, Ranked
@@ -50,6 +54,9 @@ from arbtui.validation.checks import check_freshness, check_gas_cost, check_simu
 
 #: The check that enough nodes say the same of what is about to be sent.
 AGREEMENT = "agreement"
+
+#: Would lend, were it less.
+_SHORT = frozenset({Reason.INSUFFICIENT_LIQUIDITY, Reason.CEILING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +169,38 @@ class Decider:
     def fitted(self, opportunity: Opportunity, state: MarketState) -> Opportunity:
         """At the input that leaves most after the fee of the loan that was last the cheapest for its token.
 
-        Where no input leaves anything after it the opportunity stays what it is, and is refused for that.
+        At most what some lender had of it then: profit only grows up to the best input. Where no input leaves anything
+        after the fee the opportunity stays what it is, and is refused for that.
         """
-        fee_ppm = self.loan_cost(opportunity.token.address).fee_ppm
-        return (size(opportunity.path, state, fee_ppm) if fee_ppm else None) or opportunity
+        cost = self.loan_cost(opportunity.token.address)
+        found = (size(opportunity.path, state, cost.fee_ppm) if cost.fee_ppm else None) or opportunity
+        if cost.most is None or cost.most >= found.amount_in or self._pays_first(opportunity.path):
+            return found
+        try:
+            less = at_input(opportunity.path.hops, cost.most, state)
+        except SwapReverts:
+            return found
+        return less if less.gross_profit > 0 else found
+
+    def _pays_first(self, path: Path) -> bool:
+        """Whether the path's own last pair may lend, which no lender's stock limits."""
+        there = any(lender.id is LenderId.FLASH_SWAP for lender in self._manager.lenders)
+        used = there and LenderId.FLASH_SWAP not in self._manager.off
+        return used and all(hop.kind is PoolKind.UNISWAP_V2 for hop in path.hops)
+
+    def _learn(self, token: Token, quotes: Sequence[LoanQuote], chosen: LoanQuote | None) -> None:
+        """What the next opportunity of this token is sized by."""
+        able = [
+            quote
+            for quote in quotes
+            if (quote.usable or quote.reason in _SHORT) and quote.lender is not LenderId.FLASH_SWAP
+        ]
+        most = max((quote.available for quote in able if quote.available), default=None)
+        cost = replace(self.loan_cost(token.address), most=most)
+        if chosen is not None and chosen.fee is not None:
+            fee_ppm = div_up(chosen.fee * PPM, chosen.amount) if chosen.amount else 0
+            cost = replace(cost, fee_ppm=fee_ppm, gas=chosen.gas_overhead)
+        self._loan_costs[token.address] = cost
 
     def pays_at_all(self, one: Ranked, state: MarketState, fees: Fees) -> Dropped | None:
         """The cheapest "no": gas alone, with a loan that costs nothing, already takes the profit."""
@@ -208,9 +243,8 @@ class Decider:
             [hop.pool for hop in opportunity.path.hops],
         )
         chosen = cheapest([quote for quote in quotes if through in (None, quote.lender)])
-        if chosen is not None and chosen.fee is not None:
-            fee_ppm = div_up(chosen.fee * PPM, chosen.amount) if chosen.amount else 0
-            self._loan_costs[token.address] = LoanCost(fee_ppm, chosen.gas_overhead)
+        if through is None:
+            self._learn(token, quotes, chosen)
         candidate = self._candidate(opportunity, state, fees, quotes, chosen)
         verdict = self._validator.screen(candidate)
         if verdict.failed or chosen is None or rate is None:

@@ -74,7 +74,7 @@ class FlashLoanManager:
         self.submit = submit
         self._read = read
         self._now = now
-        self._off = off
+        self.off = off
         self._executor_has = executor_has
         self._executor = executor
         self._facts: dict[tuple[LenderId, Address], _Facts] = {}
@@ -125,7 +125,7 @@ class FlashLoanManager:
             for lender, facts in zip(self.lenders, known, strict=True)
             if isinstance(facts, Terms)
             and facts.reason in (Reason.NO_CODE, Reason.UNREADABLE)
-            and lender.id not in self._off
+            and lender.id not in self.off
         }
 
     async def find_optimal_flash_loan(self, amount: int, token: Token) -> LoanQuote | None:
@@ -172,7 +172,7 @@ class FlashLoanManager:
         def no(reason: Reason, detail: str) -> Terms:
             return refuse(reason, detail, terms.available, terms.fee, terms.source)
 
-        if lender.id in self._off:
+        if lender.id in self.off:
             return no(Reason.DISABLED, f"lenders.{lender.id}.enabled is false; {terms.detail}")
         if lender.id not in self._executor_has:
             detail = f"the executor contract has no code for {lender.id}; {terms.detail}"

@@ -17,10 +17,14 @@ from arbtui.validation.checks import GAS_PRIOR_HOP, GAS_PRIOR_RUN, route_gas
 
 @dataclass(frozen=True, slots=True)
 class LoanCost:
-    """What the cheapest loan of a token cost when it was last quoted: ppm of the amount, and gas over own capital."""
+    """What the cheapest loan of a token cost when it was last quoted: ppm of the amount, and gas over own capital.
+
+    `most` is what the lender with the most of it had then, in base units; None where nobody has told yet.
+    """
 
     fee_ppm: int
     gas: int
+    most: int | None = None
 
 
 #: Before a token was ever quoted a loan is taken to cost nothing: the estimate may then only be too good.

@@ -338,6 +338,31 @@ async def test_the_amount_leaves_most_after_the_lenders_fee(devnet: Devnet, tmp_
     assert greatest_after.expected_profit > greatest_before.expected_profit
 
 
+async def test_where_no_lender_has_as_much_as_would_pay_most_what_there_is_is_traded(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    config = limited(config_for(devnet, tmp_path / "store"), "USDC")
+    others = {"uniswap_v2": UniswapPolicy(enabled=False), **dict.fromkeys(("aave_v2", "aave_v3", "maker"))}
+    config = config.model_copy(update={"lenders": config.lenders.model_copy(update=others)})
+    async with in_hand(devnet) as hand:
+        await hand.align()
+        await hand.dislocate("USDC/WETH", 60_000)
+        tally = await trade_until(hand, config, lambda seen: seen.confirmed >= 1)
+        assert (tally.reverted, tally.unreconciled) == (0, 0)
+    with open_store(config.store.directory) as reader:
+        first, *_ = reversed(reader.executions())
+        row = reader.execution(first["id"])
+        assert row is not None
+        refused = [entry for entry in reader.opportunities() if entry["reason"] == "loan"]
+    short = next(quote for quote in row["quotes"] if quote["lender"] == "balancer_v2")
+    assert row["reconciled"]
+    assert short["usable"]
+    assert short["amount"] == short["available"]
+    assert any(int(entry["amount_in"]) > int(short["available"]) for entry in refused), (
+        "first it was too much"
+    )
+
+
 async def quoted_in(config: Config, token: Address, amount: int) -> dict[LenderId, LoanQuote]:
     """Every lender's quote at the newest block, by a desk of its own."""
     async with open_desk(config) as desk:
