@@ -202,13 +202,21 @@ async def lender_paused(s: Scene) -> Outcome:
         ticket = s.watch.tickets[0]
         asked = {"ticket": ticket["id"], "digest": ticket["digest"], "by": "the drill"}
 
+        stopping = asyncio.Lock()
+        stopped = False
+
         async def stops_lending(_: dict[str, Any], forward: Forward) -> Reply:
-            await s.as_owner(s.book.lenders["maker"], "file(bytes32,uint256)", b"live".ljust(32, b"\0"), 0)
-            s.inject(f"approved by hand; {ticket['lender']} stops lending before the engine sends")
+            nonlocal stopped
+            async with stopping:
+                if not stopped:
+                    dss = s.book.lenders["maker"]
+                    await s.as_owner(dss, "file(bytes32,uint256)", b"live".ljust(32, b"\0"), 0)
+                    s.inject(f"approved by hand; {ticket['lender']} stops lending before the engine sends")
+                    stopped = True
             return await forward()
 
-        # The engine's next look at the head is the one before it sends; its block is there by then.
-        s.proxy.inject(stops_lending, "eth_getBlockByNumber", times=1)
+        # Whoever looks at the head from here on waits for it: also a look that is not the approval's own.
+        s.proxy.inject(stops_lending, "eth_getBlockByNumber")
         s.say("engine", f"to the approval: {await s.post('approve', asked)}")
         s.mining.set()
         await s.wait_blocks(2)

@@ -750,8 +750,10 @@ class Sending:
         flight.sightings.append(sighting)
         flight.due = None
         flight.doubtful = False
-        where = f"reverted in block {receipt.block_number}: " if status is _S.REVERTED else ""
-        writes.append(self._move(flight, status, where + said, error_class))
+        reason = said
+        if status is _S.REVERTED:
+            reason = f"reverted in block {receipt.block_number}: {said.removeprefix('reverted').lstrip(': ')}"
+        writes.append(self._move(flight, status, reason, error_class))
         writes += self._settler.told(settlement)
         self.settled.append((flight.intent.ticket_id, settlement, said))
 

@@ -56,13 +56,18 @@ class Feed:
         return (self._settings.directory / f"{self._settings.family}.sqlite").exists()
 
     def changed(self) -> bool:
-        """Whether somebody has committed since the last time; True the first time."""
-        if self._watcher is None:
+        """Whether somebody has committed since the last time; True the first time. False while a worker is at it."""
+        # A worker may be closing the connection this moment, and asking it then is the end of the process.
+        if not self._lock.acquire(blocking=False):
             return False
         try:
+            if self._watcher is None:
+                return False
             version = self._watcher.data_version()
         except StoreError:
             return True  # the read that follows tells what is wrong
+        finally:
+            self._lock.release()
         if version == self._seen_version:
             return False
         self._seen_version = version

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ from arbtui.domain import (
 )
 from arbtui.store import open_store
 from arbtui.store.desk import read_desk, read_detail
-from arbtui.tui import DeskExit
+from arbtui.tui import DeskExit, DeskSettings
 from arbtui.tui.app import DeskApp, DeskScreen, DetailScreen, QuitDialog
 from arbtui.tui.dialogs import ApproveDialog, HelpDialog
-from arbtui.tui.feed import iso
+from arbtui.tui.feed import Feed, iso
 from arbtui.tui.filtering import parse_filter
 from arbtui.tui.live_table import Cell, Column, LiveTable, TableRow, lay_out
 from arbtui.tui.look import Look, compact, fit, significant, wrap
@@ -75,6 +76,19 @@ async def test_a_commit_is_noticed_within_a_tenth_of_a_second(sample: Sample) ->
                     await asyncio.sleep(0.002)
             delays.append(time.perf_counter() - began)
         assert sorted(delays)[2] < 0.1, delays
+
+
+def test_a_store_that_a_worker_is_closing_is_not_asked(sample: Sample) -> None:
+    """SQLite answers a question to a connection that another thread is closing with the end of the process."""
+    feed = Feed(DeskSettings(sample.directory, "live", "devnet", "ETH", 12.0, owns_engine=False), time.time)
+    for _ in range(60):
+        feed.open()
+        assert feed.opened
+        closing = threading.Thread(target=feed.close)
+        closing.start()
+        while closing.is_alive():
+            feed.changed()
+        assert not feed.changed()
 
 
 async def test_the_status_bar_says_what_matters(sample: Sample) -> None:
