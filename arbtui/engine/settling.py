@@ -11,7 +11,7 @@ from arbtui.chain import Node, read_balances
 from arbtui.domain import NATIVE, ConversionRate, Receipt, Settlement, Token
 from arbtui.engine.deciding import interpret
 from arbtui.engine.policy import WalletPolicy
-from arbtui.errors import MalformedAnswer, NodeError, NodesDisagree, NodeUnreachable, UnknownBlock
+from arbtui.errors import MalformedAnswer, NodeError, NodesDisagree, NodeUnreachable, UnknownBlock, WrongChain
 from arbtui.execution import differences, settle
 from arbtui.execution.ports import Plan
 from arbtui.monitor.reconcile import amounts_json, unexplained
@@ -20,10 +20,10 @@ from arbtui.units import Address
 
 Write = Callable[[Batch], None]
 
-#: Seconds that a revert's reason may keep the engine from the next block.
+#: Seconds that a trace may keep the engine from the next block, and as many again running the bytes once more.
 TRACE_S = 2.0
 
-_UNTOLD = (NodeError, NodeUnreachable, NodesDisagree, MalformedAnswer, UnknownBlock)
+_UNTOLD = (NodeError, NodeUnreachable, NodesDisagree, MalformedAnswer, UnknownBlock, WrongChain, TimeoutError)
 _log = logging.getLogger(__name__)
 
 
@@ -113,24 +113,25 @@ class Settler:
                 traced = await self._node.traced(receipt.tx_hash)
             if not traced.success:
                 return interpret(traced).error
-        except (*_UNTOLD, TimeoutError) as error:
-            _log.info("no trace of %s: %s", receipt.tx_hash, error)
+        except _UNTOLD as error:
+            _log.info("no trace of %s: %s", receipt.tx_hash, _told(error))
         if plan is None:
             return "why is unknown: no node traces"
         transaction = {
             "from": self._wallet.address,
-            "to": self._wallet.executor,
+            "to": plan.to,
             "data": "0x" + plan.data.hex(),
             "gas": hex(plan.gas),
         }
         try:
-            block = await self._node.block(receipt.block_hash)
-            parent = await self._node.block(block.parent_hash)
-            run = interpret(
-                await self._node.simulate(transaction, parent, block.timestamp - parent.timestamp)
-            )
+            async with asyncio.timeout(TRACE_S):
+                block = await self._node.block(receipt.block_hash)
+                parent = await self._node.block(block.parent_hash)
+                run = interpret(
+                    await self._node.simulate(transaction, parent, block.timestamp - parent.timestamp)
+                )
         except _UNTOLD as error:
-            return f"why is unknown: no node traces, and none runs it again ({error})"
+            return f"why is unknown: no node traces, and none runs it again ({_told(error)})"
         if run.success:
             return "on the block before it would have passed: something came first in its own block (no node traces)"
         return f"{run.error} (as run on the block before: no node traces)"
@@ -152,3 +153,7 @@ class Settler:
                 )
             )
         return writes
+
+
+def _told(error: BaseException) -> str:
+    return f"no answer within {TRACE_S:g} s" if isinstance(error, TimeoutError) else str(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,10 +92,39 @@ async def test_what_passes_on_the_block_before_was_overtaken_in_its_own() -> Non
 
 
 async def test_a_node_that_is_slow_to_trace_keeps_nothing_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settling, "TRACE_S", 0.0)
+    async def traced(_: Node, __: str) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(settling, "TRACE_S", 0.5)
+    monkeypatch.setattr(Node, "traced", traced)
     async with fake_node() as fake:
         no_tracing(fake)
-        assert "(as run on the block before: no node traces)" in await why(fake)
+        async with asyncio.timeout(10):
+            assert "(as run on the block before: no node traces)" in await why(fake)
+
+
+async def test_a_node_that_is_slow_to_run_it_again_keeps_nothing_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def simulate(_: Node, *__: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(settling, "TRACE_S", 0.5)
+    monkeypatch.setattr(Node, "simulate", simulate)
+    async with fake_node() as fake:
+        no_tracing(fake)
+        async with asyncio.timeout(10):
+            told = await why(fake)
+    assert told == "why is unknown: no node traces, and none runs it again (no answer within 0.5 s)"
+
+
+async def test_what_was_sent_is_run_again_where_it_was_sent_to() -> None:
+    elsewhere = make.address(77)
+    async with fake_node() as fake:
+        no_tracing(fake)
+        await why(fake, replace(PLAN, to=elsewhere))
+    [(_, asked)] = [call for call in fake.calls if call[0] == "eth_simulateV1"]
+    assert asked[0]["blockStateCalls"][0]["calls"][0]["to"] == elsewhere
 
 
 @pytest.mark.parametrize("answer", [None, 5, {"gasUsed": "0x1", "error": "reverted", "output": "0xzz"}])
