@@ -287,7 +287,8 @@ class Lookout:
             "SELECT min(i.id) AS id, i.execution_id, i.detail FROM incident AS i WHERE i.kind = 'stopped'"
             " AND i.at >= coalesce((SELECT max(c.taken_at) FROM command AS c WHERE c.kind = 'acknowledge'"
             " AND c.result = 'acknowledged' AND json_extract(c.argument, '$.id') IS NULL), '')"
-            " AND i.at >= coalesce((SELECT max(e.decided_at) FROM execution AS e), '')"
+            # A gap is filled while the account is stopped, too.
+            " AND i.at >= coalesce((SELECT max(e.decided_at) FROM execution AS e WHERE e.ticket_id <> ''), '')"
             " GROUP BY i.execution_id LIMIT 100"
         )
 

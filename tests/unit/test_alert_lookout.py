@@ -342,6 +342,19 @@ def test_a_stopped_account_stands_until_acknowledged_and_each_stop_is_told(
     assert found.standing[0].subject != first.subject
 
 
+def test_a_nonce_gap_filled_while_the_account_is_stopped_acknowledges_nothing(
+    store: Store, look: Look, engine: StoreLock
+) -> None:
+    with store.batch() as batch:
+        head(batch)
+        batch.incident("stopped", "why", execution_id="e1", at=make.at(1))
+        make.fill_gap(batch, "gap7-e1-12", 7, make.at(2), make.at(3))
+    assert [alarm.rule for alarm in look().standing] == ["stopped"]
+    with store.batch() as batch:
+        batch.execution("x2", make.ticket(), S.PREPARED, decided_at=make.at(4))
+    assert "stopped" not in [alarm.rule for alarm in look().standing]
+
+
 @pytest.mark.parametrize("metrics", [True, False])
 def test_a_stop_acknowledged_while_no_engine_runs_ends_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], *, metrics: bool
