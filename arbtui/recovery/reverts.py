@@ -57,10 +57,10 @@ class Revert:
             said = f"reverted: {self.args[0]}"
         elif self.kind is RevertKind.PANIC:
             said = f"panic {' '.join(self.args)}"
+        elif self.name is not None and self.name.startswith("0x"):
+            said = f"reverted with unknown error {' '.join((self.name, *self.args))}"
         elif self.malformed:
             said = f"reverted with malformed data {' '.join(self.args) or self.name}"
-        elif self.name is not None and self.name.startswith("0x"):
-            said = f"reverted with unknown error {self.name}"
         else:
             said = f"{self.name}({', '.join(self.args)})"
         return f"{said}: {self.meaning}"

@@ -145,6 +145,10 @@ def test_the_table_says_where_it_was_read() -> None:
             bytes.fromhex("deadbeef"),
             "reverted with unknown error 0xdeadbeef: a custom error that is in no table",
         ),
+        (
+            bytes.fromhex("deadbeef") + b"\x07" * 3,
+            "reverted with unknown error 0xdeadbeef 0x070707: a custom error that is in no table",
+        ),
         (b"\x01\x02", "reverted with malformed data 0x0102: fewer bytes than a selector"),
     ],
 )
