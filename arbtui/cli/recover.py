@@ -14,7 +14,7 @@ from arbtui.cli.common import config_option, emit, json_option, table
 from arbtui.cli.decide import ask_engine
 from arbtui.config import Config, load_config
 from arbtui.domain import AttemptKind, BlockRef, Delivery, Stage, Visibility
-from arbtui.errors import UsageError
+from arbtui.errors import StoreError, UsageError
 from arbtui.execution import OpenExecution
 from arbtui.store import CommandPost, SqliteJournal, StoreLock, engine_pid
 from arbtui.store.database import metrics_path
@@ -73,8 +73,11 @@ def _acknowledge(config: Config, as_json: bool) -> int:
                 result = "acknowledged"
                 # The journal's word is the one that counts. The metrics file is told for those who watch it: alerts.
                 if metrics_path(directory, "live").exists():
-                    with CommandPost(directory, "live") as post:
-                        post.done("acknowledge", {"by": by}, result)
+                    try:
+                        with CommandPost(directory, "live") as post:
+                            post.done("acknowledge", {"by": by}, result)
+                    except StoreError as error:
+                        click.echo(f"the store could not be told: {error}", err=True)
     if as_json:
         emit({"result": result})
     else:

@@ -394,6 +394,22 @@ def test_a_stop_acknowledged_while_no_engine_runs_ends_at_once(
     assert acknowledge() == (1, "refused: the account is not stopped\n")
 
 
+def test_what_the_journal_acknowledged_is_so_where_the_store_cannot_be_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make.config_file(tmp_path)
+    with SqliteJournal(tmp_path, make.CHAIN_ID, make.WALLET) as journal:
+        journal.stop("why", "e1")
+    (tmp_path / "live.sqlite").write_bytes(b"no database at all" * 100)
+    with pytest.raises(SystemExit) as end:
+        main(["recover", "--acknowledge", "--config", str(tmp_path / "arbtui.toml")])
+    told = capsys.readouterr()
+    assert (end.value.code, told.out) == (0, "acknowledged\n")
+    assert told.err.startswith("the store could not be told: ")
+    with SqliteJournal(tmp_path, make.CHAIN_ID, make.WALLET) as journal:
+        assert journal.stopped() is None
+
+
 def test_a_stop_that_nobody_saw_stand_is_told_all_the_same(
     store: Store, look: Look, engine: StoreLock
 ) -> None:
