@@ -709,7 +709,10 @@ class Engine:
         check = next((check for check in checks if check.check == AGREEMENT), None)
         if check is None:
             return []
-        before, self._agreeing = self._agreeing, check.passed
+        before = self._agreeing
+        if not check.passed or check.observed > 1:
+            # Of one alone nobody knows whether the others agree again.
+            self._agreeing = check.passed
         return [_incident("disagree", check.detail)] if before and not check.passed else []
 
     def _ready(self) -> list[Ticket]:
@@ -723,6 +726,7 @@ class Engine:
             if fresh is None:
                 self._rows += self._stale(ticket, checks, state.block)
                 continue
+            self._disagreed(checks)
             # What was frozen stays: only the expectation of the very same bytes is brought up to date.
             now = replace(
                 ticket,
