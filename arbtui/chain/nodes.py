@@ -239,18 +239,22 @@ class Nodes(Node):
 
     def _best(self) -> int | None:
         """The newest block there is, as far as nodes can be believed."""
-        heads = [
-            member.head.number
-            for member in self._members
-            if member.head is not None and member.state in (NodeState.OK, NodeState.STALE)
-        ]
-        heads.sort(reverse=True)
-        most = self._most_lag
-        if len(heads) > 2 and heads[0] - heads[1] > most and heads[1] - heads[2] <= most:
-            # Two others stand together, and know nothing of what this one claims. Where there are but two nodes, the
-            # one behind is the likelier trouble.
-            return heads[1]
-        return heads[0] if heads else None
+        most, moved_since = self._most_lag, self._monotonic() - max(STILL_SLOTS * self._slot, LEAST_LAG_S)
+        heads = sorted(
+            (
+                (member.head.number, member.moved_at >= moved_since)
+                for member in self._members
+                if member.head is not None and member.state in (NodeState.OK, NodeState.STALE)
+            ),
+            reverse=True,
+        )
+        if len(heads) > 2:
+            (first, moves), (second, follows), (third, too) = heads[:3]
+            if first - second > most and second - third <= most and (follows or too or not moves):
+                # Two others stand together, and know nothing of what this one claims. Where there are but two nodes,
+                # or the others stand still while it does not, those behind are the likelier trouble.
+                return second
+        return heads[0][0] if heads else None
 
     @property
     def _most_lag(self) -> int:

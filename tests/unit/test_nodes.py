@@ -637,6 +637,20 @@ async def test_where_the_others_do_not_stand_together_the_head_furthest_on_is_be
         assert it.states == ["stale", "ok", "stale"]
 
 
+@pytest.mark.parametrize("mover", [0, 2])
+async def test_two_that_stand_still_together_do_not_hold_back_the_one_that_moves(mover: int) -> None:
+    async with net(3, same=False) as it:
+        await it.nodes.look()
+        for _ in range(module.STILL_SLOTS + 2):
+            it.time.now += SLOT
+            it.chains[mover].extend(1)
+            await it.nodes.look()
+        assert [place for place, state in enumerate(it.states) if state == "ok"] == [mover]
+        assert (await it.nodes.block()).number == 5 + module.STILL_SLOTS + 2
+        lag = [health.lag for health in it.nodes.health()]
+        assert lag == [0 if place == mover else module.STILL_SLOTS + 2 for place in range(3)]
+
+
 async def test_among_stale_nodes_a_claim_that_nobody_shares_is_no_merit() -> None:
     async with net(3, same=False) as it:
         it.chains[2].extend(9)
