@@ -318,8 +318,8 @@ class Engine:
         """
         if self._retention is None or self._head is None or self._sending.flight is not None:
             return
-        wall = datetime.fromisoformat(self._clock.utc())
-        today = min(wall, datetime.fromtimestamp(self._head.timestamp, UTC)).date()
+        wall = datetime.fromisoformat(self._clock.utc()).timestamp()
+        today = datetime.fromtimestamp(min(wall, self._head.timestamp), UTC).date()
         waited = self._clock.monotonic() - self._arrived
         if waited > self._chain.block_time_s / 2 or not self._retention.due(today):
             return

@@ -225,11 +225,11 @@ class Retention:
         They lie in the order of time, so that a page of newer ones is the end.
         """
         page = connection.execute(
-            f"SELECT rowid, run, date(timestamp, 'unixepoch'), {_OF_NO_TICKET} FROM block"  # noqa: S608 - ours
-            " WHERE rowid > ? ORDER BY rowid LIMIT ?",
-            (self._looked_at, self._page),
+            "SELECT rowid, run, date(timestamp, 'unixepoch'), "  # noqa: S608 - ours
+            f"{_OF_NO_TICKET}, timestamp < unixepoch(?) FROM block WHERE rowid > ? ORDER BY rowid LIMIT ?",
+            (before.isoformat(), self._looked_at, self._page),
         ).fetchall()
-        old = [row for row in page if row[2] < before.isoformat()]
+        old = [row for row in page if row[4]]
         return [tuple(row[:3]) for row in old if row[3]], page[-1][0] if page else 0, bool(old)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -18,6 +19,7 @@ import pytest
 from arbtui.analysis.export import export_parquet
 from arbtui.cli import main
 from arbtui.domain import Delta, ExecutionStatus, LenderId, Token
+from arbtui.engine.engine import Engine
 from arbtui.errors import StoreError, UsageError
 from arbtui.monitor import build_report
 from arbtui.store import Store, StoreLock, open_store
@@ -217,6 +219,44 @@ def test_retention_keeps_its_days_and_goes_on_after_a_stop(folder: Path) -> None
     assert days == {"2026-07-05"}
     assert {row["day"] for row in of(folder, "rollup")} == {"2026-07-04"}
     assert report(folder) == before
+
+
+def test_a_block_of_a_clock_that_no_calendar_has_is_no_old_one(folder: Path) -> None:
+    with Store.open(folder, "live") as store:
+        store._run = str(of(folder, "run")[0]["id"])
+        with store.batch() as batch:
+            batch.block(make.block_ref(make.HEAD + 900, timestamp=2**60), 1, 1, 1.0)
+        keeping = Retention(store, 1, 1_000)
+        while keeping.due(LATER):
+            keeping.step(LATER)
+    assert max(row["timestamp"] for row in of(folder, "block")) == 2**60
+
+
+@pytest.mark.parametrize(("head", "asked"), [(2**200, date(2026, 7, 9)), (86_400, date(1970, 1, 2))])
+def test_an_engine_prunes_by_the_older_one_of_clock_and_newest_block(head: int, asked: date) -> None:
+    days: list[date] = []
+
+    class Keeping:
+        def due(self, today: date) -> bool:
+            days.append(today)
+            return False
+
+    class Clock:
+        def utc(self) -> str:
+            return "2026-07-09T12:00:00.000000+00:00"
+
+        def monotonic(self) -> float:
+            return 0.0
+
+    engine = Engine.__new__(Engine)
+    parts: dict[str, Any] = {
+        "_retention": Keeping(), "_head": make.block_ref(timestamp=head), "_clock": Clock(), "_arrived": 0.0,
+        "_sending": SimpleNamespace(flight=None), "_chain": SimpleNamespace(block_time_s=12.0),
+    }  # fmt: skip
+    for name, part in parts.items():
+        setattr(engine, name, part)
+    engine._prune()
+    assert days == [asked]
 
 
 def test_a_step_that_fails_is_not_tried_again_that_day(folder: Path) -> None:
