@@ -202,22 +202,40 @@ class Decider:
             cost = replace(cost, fee_ppm=fee_ppm, gas=chosen.gas_overhead)
         self._loan_costs[token.address] = cost
 
+    def offered(
+        self, opportunity: Opportunity, state: MarketState, fees: Fees, rate: ConversionRate | None
+    ) -> Opportunity:
+        """As `fitted`; but what would not pay its gas so stays what it is.
+
+        A loan that costs less may be there again, and only quotes tell.
+        """
+        fitted = self.fitted(opportunity, state)
+        if fitted is opportunity:
+            return opportunity
+        candidate = self._unquoted(fitted, rate, state, fees)
+        return fitted if check_gas_cost(candidate, self._validator.policy).passed else opportunity
+
     def pays_at_all(self, one: Ranked, state: MarketState, fees: Fees) -> Dropped | None:
         """The cheapest "no": gas alone, with a loan that costs nothing, already takes the profit."""
-        candidate = Candidate(
-            opportunity=one.opportunity,
+        candidate = self._unquoted(one.opportunity, one.rate, state, fees)
+        check = check_gas_cost(candidate, self._validator.policy)
+        if check.passed:
+            return None
+        return replace(self._dropped(candidate, (check,), check.check, fees), ranked=one)
+
+    def _unquoted(
+        self, opportunity: Opportunity, rate: ConversionRate | None, state: MarketState, fees: Fees
+    ) -> Candidate:
+        return Candidate(
+            opportunity=opportunity,
             state=state,
             wrapped_native=self._wrapped_native,
-            rate=one.rate,
+            rate=rate,
             quotes=(),
             chosen=None,
             gas_price=fees.price,
             now=self._wall_clock(),
         )
-        check = check_gas_cost(candidate, self._validator.policy)
-        if check.passed:
-            return None
-        return replace(self._dropped(candidate, (check,), check.check, fees), ranked=one)
 
     async def decide(
         self,

@@ -532,8 +532,11 @@ class Engine:
         found = self._finder.find(state, self._watching.take_changed(), costs)
         self.tally.opportunities += len(found.opportunities)
         self._paper_open = {key: path for key, path in self._paper_open.items() if size(path, state)}
-        fitted = [self._decider.fitted(one, state) for one in found.opportunities]
-        ranked = rank(fitted, rates, fees.price, self._decider.loan_cost)
+        offered = [
+            self._decider.offered(one, state, fees, rates.get(one.token.address))
+            for one in found.opportunities
+        ]
+        ranked = rank(offered, rates, fees.price, self._decider.loan_cost)
         mine = {ticket.opportunity.path.id for ticket in self._waiting} | self._paper_open.keys()
         shown = ranked[: self._search.record]
         # What only fell behind is no longer among the best, but it is still open.
