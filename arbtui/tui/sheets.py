@@ -557,7 +557,9 @@ def way_out(row: Row, family: str) -> tuple[str, str]:
 def unsound_lines(look: Look, width: int, rows: Iterable[Row], family: str) -> Content:
     """What stops sending until somebody acknowledges, over every list: the oldest, by how much, and the way out."""
     page = Page(look, width)
-    held = [row for row in rows if row["reconciliation"] is not None]
+    held = sorted(
+        (row for row in rows if row["reconciliation"] is not None), key=lambda row: int(row["reconciliation"])
+    )
     for row in held[:1]:
         more = f"  and {len(held) - 1} more: 7 Log" if len(held) > 1 else ""
         page.line(look.state("unsound"), (f"  {unsound_place(row)}", "strong"), (more, "warn"))

@@ -29,6 +29,7 @@ from arbtui.tui.feed import Feed, iso
 from arbtui.tui.filtering import parse_filter
 from arbtui.tui.live_table import Cell, Column, LiveTable, TableRow, lay_out
 from arbtui.tui.look import Look, compact, fit, significant, wrap
+from arbtui.tui.sheets import unsound_lines
 from arbtui.units import ETHER, Wei
 from arbtui.validation import Ranked
 from tests import factories as make
@@ -178,6 +179,24 @@ async def test_what_does_not_reconcile_is_named_with_its_way_out(
         await pilot.press("escape")
         await until(pilot, lambda: "unreconciled" not in grid(pilot), "all fits")
         assert not app.desk.unsound.display
+
+
+def test_of_what_does_not_reconcile_the_oldest_is_named_whatever_its_kind() -> None:
+    rows = [
+        {
+            "what": "settlement",
+            "execution": "x1",
+            "reconciliation": None,
+            "block": 5,
+            "difference": "altered",
+        },
+        {"what": "settlement", "execution": "x2", "reconciliation": 9, "block": 30, "difference": "newer"},
+        {"what": "balances", "reconciliation": 3, "from_block": 10, "to_block": 12, "difference": "older"},
+    ]
+    told = unsound_lines(Look(False, "ETH", {}), 100, rows, "live").plain
+    assert "blocks 11-12  and 1 more" in told
+    assert "arbtui acknowledge 3 " in told
+    assert "newer" not in told
 
 
 async def test_a_settlement_that_contradicts_its_block_says_so_in_its_sheet(sample: Sample) -> None:
