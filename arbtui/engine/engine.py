@@ -7,7 +7,7 @@ import gc
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,6 +25,7 @@ from tenacity import (
 from arbtui.approval import ApproveMode, new_ticket_id
 from arbtui.chain import ChainPolicy, Node, NodeHealth, NodeState
 from arbtui.domain import (
+    Attempt,
     BlockRef,
     CheckResult,
     Closing,
@@ -74,6 +75,8 @@ _MANY_POOLS = 2_000
 _TOLD_AGAIN_S = 60.0
 #: Endings a block whose transaction is looked up; of the others pool and hash are told.
 _ATTRIBUTED = 16
+#: Hashes of our newest transactions; a block that is looked at is one of the newest, too.
+_OURS_KEPT = 4_096
 
 
 @dataclass(slots=True)
@@ -159,7 +162,8 @@ class Engine:
         self._seen: set[str] = set()
         #: Blocks undone since the transactions were looked at last; None where that is not known.
         self._removed: set[str] | None = None
-        self._our_hashes: set[str] = set()
+        #: Oldest first.
+        self._our_hashes: dict[str, None] = {}
         #: Paths traded on paper that are still open: such a trade would have moved their pools.
         self._paper_open: dict[str, Cycle] = {}
         #: Rows of what is decided already, on their way to the store: a node that fails meanwhile loses none of them.
@@ -251,13 +255,13 @@ class Engine:
             if known is not None:
                 self._say(f"settling execution {execution_id}, which landed unseen")
                 await self._flush(await self._patiently(partial(self._settled_again, known)))
-        self._our_hashes.update(attempt.tx_hash for known in latest for attempt in known.attempts)
+        self._know_ours(attempt for known in latest for attempt in known.attempts)
         for known in (*self._journal.unfinished(), *self._journal.open_executions()):
             if known.intent.execution_id in {
                 item.intent.execution_id for item in self._journal.open_executions()
             }:
                 self._say(f"taking up execution {known.intent.execution_id} from the journal")
-            self._our_hashes.update(attempt.tx_hash for attempt in known.attempts)
+            self._know_ours(known.attempts)
             await self._flush(self._sending.take_up(known, self._terms_of(known.intent.ticket_id)))
         if self._sending.stopped is not None:
             self._say(f"nothing is sent until somebody acknowledges: {self._sending.stopped}")
@@ -485,9 +489,15 @@ class Engine:
         writes = await self._sending.watch(block, self._removed)
         self._removed = set()
         for flight in self._sending.followed:
-            self._our_hashes.update(attempt.tx_hash for attempt in flight.attempts)
+            self._know_ours(flight.attempts)
         self._take_settlements()
         return writes
+
+    def _know_ours(self, attempts: Iterable[Attempt]) -> None:
+        """So that a swap of ours is told from a stranger's."""
+        self._our_hashes.update(dict.fromkeys(attempt.tx_hash for attempt in attempts))
+        for _ in range(len(self._our_hashes) - _OURS_KEPT):
+            del self._our_hashes[next(iter(self._our_hashes))]
 
     def _take_settlements(self) -> None:
         for ticket_id, settlement, said in self._sending.settled:
@@ -797,7 +807,7 @@ class Engine:
         self._sent[ticket.id] = ticket
         writes = await self._sending.send(ticket, execution_id)
         if self._sending.flight is not None:
-            self._our_hashes.update(attempt.tx_hash for attempt in self._sending.flight.attempts)
+            self._know_ours(self._sending.flight.attempts)
         await self._flush(writes)
         return execution_id
 
