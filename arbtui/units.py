@@ -35,21 +35,36 @@ _LETTERS = bytes(0x20 if 97 <= code <= 102 else 0 for code in range(256))
 _HIGH = bytes(0x20 if chr(code) in "89abcdef" else 0 for code in range(256))
 
 
-@lru_cache(maxsize=65_536)
 def parse_address(text: str, what: str = "address") -> Address:
     """Take an address in any case; a mixed-case one must carry the right checksum.
 
     Raises UsageError naming `what` otherwise.
     """
+    try:
+        return _address(text)
+    except TypeError:
+        wrong = _no_address(text)
+    except ValueError as error:
+        wrong = str(error)
+    raise UsageError(f"{what}: {wrong}")
+
+
+# By the text alone: `what` names a receipt or a block now and then, and each would be an entry of its own.
+@lru_cache(maxsize=65_536)
+def _address(text: str) -> Address:
     if not isinstance(text, str) or not _HEX_ADDRESS.fullmatch(text):
-        raise UsageError(f"{what}: {str(text)[:64]!r} is not an address (0x and 40 hex digits)")
+        raise ValueError(_no_address(text))
     body = text[2:]
     right = checksummed(body.lower())
     if body not in (body.lower(), body.upper(), right):
-        raise UsageError(
-            f"{what}: {text} has a wrong checksum, right would be 0x{right}; check it for a typing error"
+        raise ValueError(
+            f"{text} has a wrong checksum, right would be 0x{right}; check it for a typing error"
         )
     return Address("0x" + right)
+
+
+def _no_address(text: object) -> str:
+    return f"{str(text)[:64]!r} is not an address (0x and 40 hex digits)"
 
 
 def checksummed(lower: str) -> str:

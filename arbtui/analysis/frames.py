@@ -24,6 +24,7 @@ EXECUTIONS: Schema = {
     "id": pl.String,
     "run": pl.String,
     "ticket": pl.String,
+    "filler": pl.Boolean,
     "status": pl.String,
     "lender": pl.String,
     "strategy": pl.String,
@@ -150,6 +151,7 @@ def executions_frame(reader: StoreReader | None, since: str | None = None) -> pl
         sound = {str(row["execution_id"]) for row in reader.settlements(since) if row["sealed"]}
     for row in rows:
         row["reconciled"] = bool(row["reconciled"]) and row["id"] in sound
+        row["filler"] = bool(row["filler"])
     return _frame(
         rows,
         EXECUTIONS,

@@ -105,7 +105,7 @@ class Settler:
     async def why_reverted(self, receipt: Receipt, plan: Plan | None) -> str:
         """What a mined revert said, which no receipt tells, and what it means: one line, whatever the node can do.
 
-        As traced in its place; where no node traces in time, as the same bytes run on the block before, which leaves
+        As traced in its place; where no node traces it in time, as the same bytes run on the block before, which leaves
         out what came first in its own block, and says so.
         """
         try:
@@ -116,7 +116,7 @@ class Settler:
         except _UNTOLD as error:
             _log.info("no trace of %s: %s", receipt.tx_hash, _told(error))
         if plan is None:
-            return "why is unknown: no node traces"
+            return "why is unknown: no node traced it"
         transaction = {
             "from": self._wallet.address,
             "to": plan.to,
@@ -131,10 +131,10 @@ class Settler:
                     await self._node.simulate(transaction, parent, block.timestamp - parent.timestamp)
                 )
         except _UNTOLD as error:
-            return f"why is unknown: no node traces, and none runs it again ({_told(error)})"
+            return f"why is unknown: no node traced it, and none runs it again ({_told(error)})"
         if run.success:
-            return "on the block before it would have passed: something came first in its own block (no node traces)"
-        return f"{run.error} (as run on the block before: no node traces)"
+            return "on the block before it would have passed: something came first in its own block (no node traced it)"
+        return f"{run.error} (as run on the block before: no node traced it)"
 
     def told(self, settlement: Settlement) -> list[Write]:
         """The rows of a settlement, with an incident where it does not reconcile."""

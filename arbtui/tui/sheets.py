@@ -576,7 +576,8 @@ def log_page(page: Page, entry: dict[str, Any]) -> None:
     word, tone = page.look.state(entry["state"])
     page.line((word, tone))
     if entry["at"] is not None:
-        page.line((entry["at"][:19].replace("T", " ") + " UTC", "dim"), (f"  block {entry['block']}", "dim"))
+        block = "" if entry["block"] is None else f"  block {entry['block']}"
+        page.line((entry["at"][:19].replace("T", " ") + " UTC" + block, "dim"))
     page.blank()
     for label, value in entry["facts"]:
         page.pair(label, value)

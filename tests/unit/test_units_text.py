@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from arbtui.errors import UsageError
 from arbtui.text import REPLACEMENT, redact, redact_url, safe_text
 from arbtui.units import (
+    _address,
     div_up,
     format_amount,
     mul_div_down,
@@ -38,6 +39,17 @@ def test_an_address_is_taken_in_any_case_and_goes_out_checksummed(text: str) -> 
 def test_a_bad_address_is_refused_by_name(text: str, why: str) -> None:
     with pytest.raises(UsageError, match=f"treasury.*{why}"):
         parse_address(text, "treasury")
+
+
+def test_what_an_address_was_called_is_not_kept() -> None:
+    """Each receipt's name beside its address was an entry of the cache: two kilobytes a block."""
+    parse_address(CHECKSUMMED)
+    kept = _address.cache_info().currsize
+    for number in range(100):
+        parse_address(CHECKSUMMED, f"receipt {number}")
+    assert _address.cache_info().currsize == kept
+    with pytest.raises(UsageError, match="owner: .* is not an address"):
+        parse_address([], "owner")  # type: ignore[arg-type]
 
 
 @given(st.integers(0, 2**256), st.integers(0, 2**256), st.integers(1, 2**256))

@@ -68,7 +68,7 @@ async def test_as_it_was_traced_in_its_place() -> None:
         )
         told = await why(fake)
     assert told.startswith("InsufficientProfit(5, 7): the run earned less than the floor")
-    assert "no node traces" not in told
+    assert "no node traced it" not in told
     assert fake.count("eth_simulateV1") == 0
 
 
@@ -77,7 +77,7 @@ async def test_where_no_node_traces_the_same_bytes_run_on_the_block_before() -> 
         no_tracing(fake)
         told = await why(fake)
     assert told.startswith("InsufficientProfit(5, 7): ")
-    assert told.endswith("(as run on the block before: no node traces)")
+    assert told.endswith("(as run on the block before: no node traced it)")
     [(_, asked)] = [call for call in fake.calls if call[0] == "eth_simulateV1"]
     assert asked[1] == hex(PARENT.number)
     assert asked[0]["blockStateCalls"][0]["calls"] == [
@@ -100,7 +100,7 @@ async def test_a_node_that_is_slow_to_trace_keeps_nothing_waiting(monkeypatch: p
     async with fake_node() as fake:
         no_tracing(fake)
         async with asyncio.timeout(10):
-            assert "(as run on the block before: no node traces)" in await why(fake)
+            assert "(as run on the block before: no node traced it)" in await why(fake)
 
 
 async def test_a_node_that_is_slow_to_run_it_again_keeps_nothing_waiting(
@@ -115,7 +115,7 @@ async def test_a_node_that_is_slow_to_run_it_again_keeps_nothing_waiting(
         no_tracing(fake)
         async with asyncio.timeout(10):
             told = await why(fake)
-    assert told == "why is unknown: no node traces, and none runs it again (no answer within 0.5 s)"
+    assert told == "why is unknown: no node traced it, and none runs it again (no answer within 0.5 s)"
 
 
 async def test_what_was_sent_is_run_again_where_it_was_sent_to() -> None:
@@ -141,13 +141,13 @@ async def test_a_trace_that_is_none_is_not_believed(answer: Any) -> None:
 async def test_where_nobody_knows_it_says_so_and_nothing_fails() -> None:
     async with fake_node() as fake:
         no_tracing(fake)
-        assert await why(fake, plan=None) == "why is unknown: no node traces"
+        assert await why(fake, plan=None) == "why is unknown: no node traced it"
 
         def gone(_: list[Any]) -> Any:
             raise Reply(503, "no")
 
         fake.answers["eth_simulateV1"] = gone
-        assert (await why(fake)).startswith("why is unknown: no node traces, and none runs it again (")
+        assert (await why(fake)).startswith("why is unknown: no node traced it, and none runs it again (")
         async with JsonRpc(fake.url) as rpc:
             with pytest.raises(NodeError, match="does not exist"):
                 await Node(rpc).traced(TX)
