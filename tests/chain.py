@@ -92,7 +92,8 @@ class Hand:
         target = price * Fraction(1_000_000 + offset_ppm, 1_000_000)
         traffic = Traffic(self.devnet.rpc_url, self.book, 1)
         await traffic.trade(self.rpc, [Trade(pool.address, target, 0, 3 * GWEI)])
-        assert (traffic.sent, traffic.failed) == (1, 0)
+        # A pool that stands there already, within its fee, needs no trade.
+        assert traffic.failed == 0
         if mine:
             await self.mine()
         return pool.address
