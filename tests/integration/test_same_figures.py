@@ -36,7 +36,7 @@ pytestmark = pytest.mark.chain
 
 DEEP = PROFILE == "deep"
 #: Of the deep run, and the growth of this process that is allowed in its last two thirds, KiB.
-SECONDS, GROWTH = 3_600, 40_000
+SECONDS, GROWTH = 3_600, 8_000
 #: Blocks between two looks at the memory.
 LOOK = 600
 
