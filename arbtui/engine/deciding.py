@@ -625,7 +625,7 @@ class Decider:
     def _running(
         self, calldata: bytes, gas_limit: int, block: BlockRef
     ) -> Callable[[Node], Awaitable[Simulated]]:
-        transaction = self._transaction(calldata, gas_limit)
+        transaction = as_call(self._wallet.address, self._wallet.executor, calldata, gas_limit)
 
         async def run(node: Node) -> Simulated:
             outcome = await node.simulate(transaction, block, round(self._block_time_s))
@@ -635,14 +635,6 @@ class Decider:
             return outcome
 
         return run
-
-    def _transaction(self, calldata: bytes, gas_limit: int) -> dict[str, str]:
-        return {
-            "from": self._wallet.address,
-            "to": self._wallet.executor,
-            "data": "0x" + calldata.hex(),
-            "gas": hex(gas_limit),
-        }
 
 
 def _with(candidate: Candidate, leg: Leg) -> Candidate:
@@ -654,6 +646,11 @@ def _with(candidate: Candidate, leg: Leg) -> Candidate:
         simulated_gas=simulation.gas if simulation.success else None,
         simulation_error=simulation.error,
     )
+
+
+def as_call(sender: Address, to: Address, calldata: bytes, gas_limit: int) -> dict[str, str]:
+    """A transaction as a node takes it to run, unsigned."""
+    return {"from": sender, "to": to, "data": "0x" + calldata.hex(), "gas": hex(gas_limit)}
 
 
 def interpret(outcome: Simulated) -> Simulation:

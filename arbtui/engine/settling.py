@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from arbtui.chain import Node, read_balances
 from arbtui.domain import NATIVE, ConversionRate, Receipt, Settlement, Token
-from arbtui.engine.deciding import interpret
+from arbtui.engine.deciding import as_call, interpret
 from arbtui.engine.policy import WalletPolicy
 from arbtui.errors import MalformedAnswer, NodeError, NodesDisagree, NodeUnreachable, UnknownBlock, WrongChain
 from arbtui.execution import differences, settle
@@ -117,12 +117,7 @@ class Settler:
             _log.info("no trace of %s: %s", receipt.tx_hash, _told(error))
         if plan is None:
             return "why is unknown: no node traced it"
-        transaction = {
-            "from": self._wallet.address,
-            "to": plan.to,
-            "data": "0x" + plan.data.hex(),
-            "gas": hex(plan.gas),
-        }
+        transaction = as_call(self._wallet.address, plan.to, plan.data, plan.gas)
         try:
             async with asyncio.timeout(TRACE_S):
                 block = await self._node.block(receipt.block_hash)

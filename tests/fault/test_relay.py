@@ -11,31 +11,9 @@ from pydantic import SecretStr
 from arbtui.chain.relays import RelayPolicy, open_relay
 from arbtui.devnet.faults import fake_relay
 from arbtui.domain import ExecutionStatus, Visibility
-from arbtui.engine import Sending, WalletPolicy
-from arbtui.execution.ports import PrivateSender
 from arbtui.store import SqliteJournal
 from tests import factories as make
-from tests.scripted_chain import GWEI, Chain, Clock, ScriptedNode, Settles, Signer, read
-
-WALLET = WalletPolicy(address=make.WALLET, executor=make.EXECUTOR, treasury=make.TREASURY)
-
-
-def sending(chain: Chain, journal: SqliteJournal, clock: Clock, relay: PrivateSender | None) -> Sending:
-    return Sending(
-        node=ScriptedNode(chain),
-        journal=journal,
-        signer=Signer(),
-        clock=clock,
-        chain_id=make.CHAIN_ID,
-        wallet=WALLET,
-        multicall=make.EXECUTOR,
-        tokens={},
-        native_symbol="ETH",
-        max_fee_per_gas=500 * GWEI,
-        depth=4,
-        relay=relay,
-        settler=Settles(),  # type: ignore[arg-type]
-    )
+from tests.scripted_chain import Chain, Clock, read, sending_on
 
 
 def ticket(chain: Chain, name: str, life: int = 2) -> Any:
@@ -52,7 +30,7 @@ async def test_private_bytes_never_reach_the_public_node(tmp_path: Path, gone: b
             fake_relay() as relay,
             open_relay(RelayPolicy(url=SecretStr(relay.url)), 2.0) as sender,
         ):
-            engine = sending(chain, journal, clock, sender)
+            engine = sending_on(chain, journal, clock, relay=sender)
             await engine.send(ticket(chain, "t1"), "x1")
             assert engine.flight is not None
             assert engine.flight.status is ExecutionStatus.SUBMITTED
@@ -60,7 +38,7 @@ async def test_private_bytes_never_reach_the_public_node(tmp_path: Path, gone: b
             assert attempt.visibility is Visibility.PRIVATE
             assert relay.raws == [attempt.raw]
             # Restarted: what the journal says of the attempt decides, not what is configured now.
-            engine = sending(chain, journal, clock, None if gone else sender)
+            engine = sending_on(chain, journal, clock, relay=None if gone else sender)
             for known in journal.open_executions():
                 engine.take_up(known, None)
             chain.reorg(1, back=True, swap=False)
@@ -74,7 +52,7 @@ async def test_private_bytes_never_reach_the_public_node(tmp_path: Path, gone: b
             assert known_again is not None
             assert known_again.status is ExecutionStatus.EXPIRED
             # No nonce was used: the next one has it, and no cancel was paid for.
-            engine = sending(chain, journal, clock, None)
+            engine = sending_on(chain, journal, clock, relay=None)
             await engine.send(ticket(chain, "t2"), "x2")
             assert [read(raw).ticket for raw in public] == ["t2"]
             assert read(public[0]).nonce == attempt.nonce == 0
@@ -89,7 +67,7 @@ async def test_a_relay_that_refuses_is_no_reason_to_go_public(tmp_path: Path) ->
             open_relay(RelayPolicy(url=SecretStr(relay.url)), 2.0) as sender,
         ):
             relay.refusal = (-32000, "internal error")
-            engine = sending(chain, journal, clock, sender)
+            engine = sending_on(chain, journal, clock, relay=sender)
             await engine.send(ticket(chain, "t1"), "x1")
             for _ in range(5):
                 chain.mine()
@@ -107,7 +85,7 @@ async def test_a_private_trade_that_the_relay_includes_is_settled(tmp_path: Path
             fake_relay() as relay,
             open_relay(RelayPolicy(url=SecretStr(relay.url)), 2.0) as sender,
         ):
-            engine = sending(chain, journal, clock, sender)
+            engine = sending_on(chain, journal, clock, relay=sender)
             await engine.send(ticket(chain, "t1"), "x1")
             chain.mine(first=read(relay.raws[0]))
             await engine.watch(chain.head, set())
