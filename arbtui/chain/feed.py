@@ -10,10 +10,10 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -342,12 +342,11 @@ class HeadFeed:
         asked once more, and then another one. A bloom may be wrong about it, so what they say then is believed.
         """
         wanted = self.wanted
-        masks = None if wanted.topics is None else [bloom_mask(topic) for topic in wanted.topics]
 
         async def logs(header: Header) -> BlockLogs:
             block = header.block
             found, any_told = await node.logs_told(block, wanted)
-            doubted = not any_told and _may_hold(header.bloom, masks)
+            doubted = not any_told and _may_hold(header.bloom, wanted.topics)
             if doubted and not told:
                 await asyncio.sleep(min(LOGS_AGAIN_S, self._slot / 8))
                 found, any_told = await node.logs_told(block, wanted)
@@ -379,8 +378,7 @@ class HeadFeed:
         by_block: dict[str, list[Log]] = {h.block.hash: [] for h in path}
         for log in found:
             by_block[log.block_hash].append(log)
-        masks = None if wanted.topics is None else [bloom_mask(topic) for topic in wanted.topics]
-        doubted = [h for h in path if not by_block[h.block.hash] and _may_hold(h.bloom, masks)]
+        doubted = [h for h in path if not by_block[h.block.hash] and _may_hold(h.bloom, wanted.topics)]
         for item in await self._by_hash(node, doubted, told=True):
             by_block[item.block.hash] = list(item.logs)
         return [BlockLogs(h.block, tuple(by_block[h.block.hash])) for h in path]
@@ -422,6 +420,7 @@ async def _headers(node: Node, numbers: Sequence[int]) -> dict[int, Header]:
     return {header.block.number: header for header in found if header is not None}
 
 
+@lru_cache(maxsize=64)
 def bloom_mask(topic: str) -> int:
     """The three bits that a topic sets in a logs bloom (yellow paper, section 4.3.1)."""
     digest = keccak(bytes.fromhex(topic[2:]))
@@ -431,6 +430,6 @@ def bloom_mask(topic: str) -> int:
     return mask
 
 
-def _may_hold(bloom: bytes, masks: Sequence[int] | None) -> bool:
+def _may_hold(bloom: bytes, topics: Collection[str] | None) -> bool:
     bits = int.from_bytes(bloom, "big")
-    return bits != 0 if masks is None else any(bits & mask == mask for mask in masks)
+    return bits != 0 if topics is None else any(bits & mask == mask for mask in map(bloom_mask, topics))
